@@ -1,0 +1,1 @@
+"""Collaborative models and their hashing, on one fitting loop."""

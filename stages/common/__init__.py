@@ -1,0 +1,1 @@
+"""What every stage shares: params, tables, ranking metrics, seeds, progress."""

@@ -1,0 +1,134 @@
+"""Typed reading of `params.yaml`.
+
+Each stage keeps the model of its own section beside its code; only the keys that several stages
+share are modelled here. YAML 1.2 is read throughout, as DVC writes it (`1e-05` is a float,
+`off` is a string).
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from stages.common.errors import InputError
+
+PARAMS_FILE = Path("params.yaml")
+# A test sets this to a file's path to learn which keys each stage really reads.
+TRACE_VARIABLE = "BINLLM_TRACE_PARAMS"
+
+_SECTION_NAMES: dict[type, str] = {}
+
+
+class Section(BaseModel):
+    """A section of `params.yaml`: frozen, strictly typed, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def __getattribute__(self, name: str) -> Any:
+        """Returns the attribute, noting reads of params where a test asked for it."""
+        if TRACE_VARIABLE in os.environ and name in type(self).model_fields:
+            section = _SECTION_NAMES.get(type(self))
+            if section:
+                _trace(f"{section}.{name}")
+        return super().__getattribute__(name)
+
+
+class Llm(Section):
+    """Which LLM: `llm` in `params.yaml`."""
+
+    source: str = Field(min_length=1)
+    revision: str | None
+    layers: int | None = Field(ge=1)
+
+
+Dataset = Literal["ml-100k", "ml-1m", "amazon-book", "table"]
+_SHARED: dict[str, Any] = {
+    "seed": TypeAdapter(int),
+    "compress": TypeAdapter(bool),
+    "dataset": TypeAdapter(Dataset),
+    "llm": TypeAdapter(Llm),
+}
+
+S = TypeVar("S", bound=Section)
+
+
+def load_section(model: type[S], name: str, path: Path | None = None) -> S:
+    """Reads and validates the section `name`.
+
+    Args:
+        model: the section's model.
+        name: the section's name, which is its stage's name.
+        path: the file; `params.yaml` of the working folder by default.
+
+    Returns:
+        The validated, frozen section.
+
+    Raises:
+        InputError: a key is missing, unknown or has a value that is not allowed.
+    """
+    path = path or PARAMS_FILE
+    raw = _read(path)
+    if not isinstance(raw.get(name), dict):
+        raise InputError(f"{path}: section {name!r} is missing or no mapping")
+    try:
+        section = model.model_validate(raw[name])
+    except ValidationError as error:
+        raise InputError(_explain(error, path, name, model)) from None
+    _SECTION_NAMES[model] = name
+    return section
+
+
+def load_shared(
+    name: Literal["seed", "compress", "dataset", "llm"], path: Path | None = None
+) -> Any:
+    """Reads and validates one of the top-level keys that several stages share.
+
+    Raises:
+        InputError: the key is missing or its value is not allowed.
+    """
+    path = path or PARAMS_FILE
+    raw = _read(path)
+    if name not in raw:
+        raise InputError(f"{path}: key {name!r} is missing")
+    try:
+        value = _SHARED[name].validate_python(raw[name], strict=True)
+    except ValidationError as error:
+        raise InputError(_explain(error, path, name, Llm)) from None
+    if name == "llm":
+        _SECTION_NAMES[Llm] = "llm"
+    elif TRACE_VARIABLE in os.environ:
+        _trace(name)
+    return value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run from the project's root") from None
+    except YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: expected a mapping of sections")
+    return raw
+
+
+def _explain(error: ValidationError, path: Path, name: str, model: type[BaseModel]) -> str:
+    """One line for the first thing that is wrong."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join([name, *(str(part) for part in first["loc"])])
+    if first["type"] == "missing":
+        return f"{path}: {key} is missing"
+    if first["type"] == "extra_forbidden":
+        return f"{path}: {key} is unknown; allowed in {name}: {', '.join(model.model_fields)}"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{path}: {key} = {first['input']!r}: {message}"
+
+
+def _trace(key: str) -> None:
+    with Path(os.environ[TRACE_VARIABLE]).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(key) + "\n")

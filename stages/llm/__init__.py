@@ -1,0 +1,1 @@
+"""The language model: load, batch, score, tune."""
