@@ -1,1 +1,1 @@
-"""Collaborative models and their hashing, on one fitting loop."""
+"""Collaborative models without an LLM: one fitting loop, matrix factorisation, hashing."""

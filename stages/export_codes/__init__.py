@@ -1,0 +1,1 @@
+"""Turns learned codes into tables that prompts are made from."""

@@ -1,0 +1,1 @@
+"""Learns a binary code for each user and item from their interactions."""
