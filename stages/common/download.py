@@ -82,7 +82,9 @@ def fetch_wheel(requirement: str, sha256: str, folder: Path = DOWNLOADS) -> Path
     return wheels[0]
 
 
-def fetch_url(url: str, target: Path, checksum: Checksum | None = None) -> Path:
+def fetch_url(
+    url: str, target: Path, checksum: Checksum | None = None, *, reuse: bool = False
+) -> Path:
     """Downloads `url` to `target`, which appears only when it is complete and verified.
 
     A cut transfer goes on where it stopped, also in a later run, if the server can continue the
@@ -90,8 +92,10 @@ def fetch_url(url: str, target: Path, checksum: Checksum | None = None) -> Path:
 
     Args:
         url: an http, https or file URL.
-        target: the file to write; one already there is kept only if `checksum` says it is right.
+        target: the file to write; one already there is kept if `checksum` says it is right.
         checksum: what the file must have; None where it is not known.
+        reuse: keep one already there also where no checksum is known (every `target` is complete;
+            the caller moves it away when all is well, so it stems from a run that was cut).
 
     Returns:
         `target`.
@@ -101,7 +105,9 @@ def fetch_url(url: str, target: Path, checksum: Checksum | None = None) -> Path:
     """
     if not is_url(url):
         raise InputError(f"{url}: expected a URL with one of {', '.join(_SCHEMES)}")
-    if checksum and target.is_file() and digest(target, checksum.algorithm) == checksum.digest:
+    if target.is_file() and (
+        digest(target, checksum.algorithm) == checksum.digest if checksum else reuse
+    ):
         return target
     partial = _Partial.of(url, target)
     resumed = partial.size > 0
