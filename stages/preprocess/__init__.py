@@ -1,0 +1,1 @@
+"""Labels, splits, histories and ids from raw interactions: `python -m stages.preprocess`."""
