@@ -149,7 +149,8 @@ def inner_product(users: Tensor, items: Tensor, *, code_space: CodeSpace) -> Ten
 
 
 def _orthogonal(dim: int, rng: torch.Generator) -> nn.Linear:
-    layer = nn.Linear(dim, dim)
+    # Linear would draw its own initial values from torch's global stream.
+    layer = nn.utils.skip_init(nn.Linear, dim, dim)
     nn.init.orthogonal_(layer.weight, generator=rng)
     nn.init.zeros_(layer.bias)
     return layer

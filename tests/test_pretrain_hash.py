@@ -1,0 +1,245 @@
+"""The stage `pretrain_hash`, run for real on planted interactions."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+from safetensors.numpy import load_file
+from sklearn.metrics import roc_auc_score
+
+from stages.common.errors import run_stage
+from stages.common.tables import (
+    INTERACTIONS,
+    ITEMS,
+    PREDICTIONS,
+    SPLITS,
+    USERS,
+    read_table,
+    write_table,
+)
+from stages.pretrain_hash.__main__ import main
+from stages.pretrain_hash.quality import bit_summary, bit_table
+
+ROOT = Path(__file__).resolve().parent.parent
+N_USERS, N_ITEMS, GROUPS = 60, 40, 4
+OUTPUTS = [
+    "models/hash/codes.safetensors",
+    "models/hash/codes.json",
+    "data/predictions/binmf.parquet",
+    "metrics/pretrain_hash.json",
+    "metrics/bits.csv",
+]
+QUICK = {"dim": 16, "lr": 0.02, "batch_size": 256, "epochs": 40, "patience": 40}
+
+
+def write_interactions(folder: Path, *, shuffled: bool = False) -> None:
+    """Writes users who like the items of their group; the last user and item have no train row."""
+    rng = np.random.default_rng(7)
+    sizes = {"train": 3000, "valid": 800, "test": 1500}
+    split = np.repeat(SPLITS, list(sizes.values()))
+    n = len(split)
+    train = split == "train"
+    users = rng.integers(1, np.where(train, N_USERS, N_USERS + 1), n)
+    items = rng.integers(1, np.where(train, N_ITEMS, N_ITEMS + 1), n)
+    liked = (users % GROUPS == items % GROUPS) ^ (rng.random(n) < 0.1)
+    counts = {
+        "uid": np.bincount(users[train], minlength=N_USERS + 1),
+        "iid": np.bincount(items[train], minlength=N_ITEMS + 1),
+    }
+    least = np.minimum(counts["uid"][users], counts["iid"][items])
+    rows = pd.DataFrame(
+        {
+            "row": np.arange(n),
+            "uid": users,
+            "iid": items,
+            "label": rng.permutation(liked) if shuffled else liked,
+            "timestamp": np.arange(n),
+            "history": [[] for _ in range(n)],
+            "seen": least > 0,
+            "warm": least > 3,
+        }
+    )
+    for name in SPLITS:
+        write_table(
+            rows[split == name].astype({"label": "int8"}), folder / f"{name}.parquet", INTERACTIONS
+        )
+    for key, name, schema in (("uid", "users", USERS), ("iid", "items", ITEMS)):
+        ids = np.arange(1, len(counts[key]))
+        table = pd.DataFrame({key: ids, "source_id": ids.astype(str), "n_train": counts[key][1:]})
+        if key == "iid":
+            table["title"] = "A title"
+        write_table(table, folder / f"{name}.parquet", schema)
+
+
+def write_params(changes: dict[str, Any], *, seed: int = 1, drop: str | None = None) -> None:
+    """Writes the project's params with some keys of the stage changed."""
+    yaml = YAML()
+    params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["seed"] = seed
+    params["pretrain_hash"].update(changes)
+    if drop:
+        del params["pretrain_hash"][drop]
+    text = io.StringIO()
+    yaml.dump(params, text)
+    Path("params.yaml").write_text(text.getvalue(), encoding="utf-8")
+
+
+def run(changes: dict[str, Any] | None = None, *, seed: int = 1) -> dict[str, Any]:
+    write_params({**QUICK, **(changes or {})}, seed=seed)
+    main()
+    return json.loads(Path("metrics/pretrain_hash.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_interactions(tmp_path / "data/interactions")
+    return tmp_path
+
+
+def test_tastes_are_learned(project: Path) -> None:
+    metrics = run()
+    for split in ("valid", "test"):
+        assert metrics[split]["seen"]["auc"] > 0.75
+        assert metrics[split]["uauc"] > 0.7
+        assert metrics[split]["uauc_users"] > N_USERS - 10
+    assert metrics["test"]["seen"]["rows"] + metrics["test"]["cold"]["rows"] == 1500
+
+
+def test_shuffled_labels_teach_nothing(project: Path) -> None:
+    write_interactions(project / "data/interactions", shuffled=True)
+    assert 0.44 < run()["test"]["auc"] < 0.56
+
+
+@pytest.mark.parametrize("changes", [{}, {"code_space": "01"}, {"shared_hash_layer": True}])
+def test_scores_and_metrics_are_those_of_the_bits_written(
+    project: Path, changes: dict[str, Any]
+) -> None:
+    metrics = run(changes)
+    codes = load_file("models/hash/codes.safetensors")
+    assert codes["users"].shape == (N_USERS + 1, 16)
+    assert codes["items"].shape == (N_ITEMS + 1, 16)
+    users, items = (codes[name].astype(int) for name in ("users", "items"))
+    if changes.get("code_space") != "01":
+        users, items = 2 * users - 1, 2 * items - 1
+    for split in ("valid", "test"):
+        rows = pd.read_parquet(f"data/interactions/{split}.parquet")
+        scores = (users[rows.uid] * items[rows.iid]).sum(axis=1)
+        assert metrics[split]["auc"] == pytest.approx(roc_auc_score(rows.label, scores))
+    found = read_table(Path("data/predictions/binmf.parquet"), PREDICTIONS).to_pandas()
+    assert found.score.tolist() == scores.tolist()
+    assert found.row.tolist() == rows.row.tolist()
+    assert found.label.tolist() == rows.label.tolist()
+
+
+def test_one_seed_gives_one_set_of_bytes_and_another_seed_other_codes(project: Path) -> None:
+    contents = []
+    for seed in (1, 1, 2):
+        run({"epochs": 4}, seed=seed)
+        contents.append([(project / name).read_bytes() for name in OUTPUTS])
+    assert contents[0] == contents[1]
+    assert contents[0][0] != contents[2][0]
+
+
+def test_code_space_01_survives_the_way_dvc_writes_it(project: Path) -> None:
+    write_params({**QUICK, "epochs": 1, "code_space": "01"})
+    assert "code_space: '01'" in Path("params.yaml").read_text(encoding="utf-8")
+    main()
+    assert json.loads(Path("models/hash/codes.json").read_text())["code_space"] == "01"
+
+
+BAD = [
+    ("dim", 12),
+    ("dim", 0),
+    ("dim", -8),
+    ("dim", "32"),
+    ("dim", 32.5),
+    ("code_space", "pm2"),
+    ("code_space", 1),
+    ("shared_hash_layer", 1),
+    ("shared_hash_layer", "yes"),
+    ("beta_step", 0),
+    ("beta_step", 1.5),
+    ("beta_step", "fast"),
+    ("beta_every", 0),
+    ("init_std", 0),
+    ("lr", 0),
+    ("lr", -0.1),
+    ("lr", float("inf")),
+    ("lr", float("nan")),
+    ("weight_decay", -1),
+    ("batch_size", 0),
+    ("batch_size", 0.5),
+    ("epochs", 0),
+    ("patience", 0),
+    ("patience", None),
+    ("sped", 3),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), BAD)
+def test_a_bad_value_ends_in_one_line_and_writes_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str], key: str, value: Any
+) -> None:
+    write_params({key: value})
+    assert_refused(capsys, f"pretrain_hash.{key}")
+
+
+def test_a_missing_key_ends_in_one_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_params({}, drop="beta_step")
+    assert_refused(capsys, "pretrain_hash.beta_step is missing")
+
+
+def test_a_missing_table_ends_in_one_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params(QUICK)
+    (project / "data/interactions/items.parquet").unlink()
+    assert_refused(capsys, "items.parquet: no such file")
+
+
+def test_a_row_of_an_unknown_user_ends_in_one_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params(QUICK)
+    path = project / "data/interactions/test.parquet"
+    rows = pd.read_parquet(path)
+    rows.loc[3, "uid"] = N_USERS + 5
+    write_table(rows, path, INTERACTIONS)
+    assert_refused(capsys, f"uid {N_USERS + 5}, expected 1..{N_USERS}")
+
+
+def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run_stage(main)
+    assert caught.value.code == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert len(printed.splitlines()) == 1
+    assert not any(Path(name).exists() for name in OUTPUTS)
+
+
+def test_balance_and_entropy_of_bits_are_right() -> None:
+    bits = np.array([[1, 1, 0, 1], [1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 0, 1]], dtype=bool)
+    table = bit_table({"user": bits, "item": ~bits})
+    assert table["balance"].tolist() == [1, 0.75, 0, 0.5, 0, 0.25, 1, 0.5]
+    quarter = -(0.25 * np.log2(0.25) + 0.75 * np.log2(0.75))
+    assert table["entropy"].tolist() == pytest.approx([0, quarter, 0, 1] * 2)
+    summary = bit_summary(table)
+    assert summary["user"]["balance"] == {"mean": 0.5625, "min": 0, "max": 1}
+    assert summary["item"]["entropy"]["max"] == 1
+
+
+def test_untrained_users_do_not_count_in_the_balance_of_bits(project: Path) -> None:
+    run({"epochs": 3})
+    codes = load_file("models/hash/codes.safetensors")
+    lines = pd.read_csv("metrics/bits.csv")
+    trained = codes["users"][1:N_USERS]  # the last user has no train row
+    assert lines[lines.side == "user"].balance.tolist() == pytest.approx(
+        trained.mean(axis=0).tolist(), abs=1e-6
+    )
