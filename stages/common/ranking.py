@@ -3,7 +3,9 @@
 One implementation for all stages. Each function says what it returns where it is undefined.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +80,7 @@ def ndcg(uids: NDArray, labels: NDArray, scores: NDArray, k: int) -> float | Non
     order = np.lexsort((-scores, uids))
     uids, labels, scores = uids[order], labels[order], scores[order]
     values = []
-    starts = np.flatnonzero(np.r_[True, uids[1:] != uids[:-1]]) if len(uids) else []
+    starts = np.flatnonzero(np.r_[True, uids[1:] != uids[:-1]][: len(uids)])
     for gains, ranked in zip(
         np.split(labels, starts)[1:], np.split(scores, starts)[1:], strict=True
     ):
@@ -95,6 +97,35 @@ def _ndcg_of_one_user(gains: Floats, scores: NDArray, k: int) -> float:
     mean_gain = np.bincount(tie, weights=gains) / np.bincount(tie)
     best = discount[: int(gains.sum())].sum()
     return float((mean_gain[tie] * discount).sum() / best)
+
+
+def sliced_metrics(
+    uids: NDArray, labels: NDArray, scores: NDArray, slices: Mapping[str, NDArray]
+) -> dict[str, Any]:
+    """AUC and UAUC over all rows and within slices of them.
+
+    Args:
+        uids: (n,) users.
+        labels: (n,) 0 or 1.
+        scores: (n,) finite numbers.
+        slices: name -> (n,) bool, the rows of the slice.
+
+    Returns:
+        `auc`, `uauc`, `uauc_users`, `rows`, and the same four under each slice's name; an
+        undefined value is None.
+    """
+
+    def metrics(rows: NDArray) -> dict[str, Any]:
+        mean, users = uauc(uids[rows], labels[rows], scores[rows])
+        return {
+            "auc": auc(labels[rows], scores[rows]),
+            "uauc": mean,
+            "uauc_users": users,
+            "rows": int(rows.sum()),
+        }
+
+    whole = metrics(np.ones(len(uids), dtype=bool))
+    return whole | {name: metrics(rows) for name, rows in slices.items()}
 
 
 @dataclass(frozen=True)

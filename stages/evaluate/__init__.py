@@ -1,0 +1,1 @@
+"""Measures predictions: AUC, UAUC, NDCG, intervals, slices, differences, and plots' data."""

@@ -1,0 +1,86 @@
+"""What `metrics/evaluate.json` holds: each method's metrics, and paired differences."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.common.ranking import (
+    Bootstrap,
+    bootstrap,
+    draw_users,
+    interval,
+    ndcg,
+    sliced_metrics,
+)
+from stages.evaluate.predictions import BASELINE, ScoredRows
+
+# Key in the file -> which method is subtracted from codes.
+DIFFERENCES = {"difference": "text", f"difference_to_{BASELINE}": BASELINE}
+
+
+def measure(
+    rows: ScoredRows, *, ndcg_k: int, replicates: int, level: float, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Measures every method on the same rows, and how far codes are from the others.
+
+    Users are drawn once and the same draws are used for every method, so that an interval of a
+    difference is a paired one: what makes a draw of users easy or hard cancels out.
+
+    Args:
+        rows: rows with all methods' scores.
+        ndcg_k: NDCG counts a user's first `ndcg_k` rows by score.
+        replicates: how often users are drawn.
+        level: share of replicates within an interval.
+        rng: source of the draws.
+
+    Returns:
+        `protocol`; per method auc, uauc, uauc_users, rows, seen, warm, cold, ndcg, intervals;
+        `difference` (codes - text) and `difference_to_binmf`, each with auc and uauc: value, low,
+        high. An undefined value is None.
+    """
+    draws = draw_users(rows.uids, replicates, rng)
+    slices = {"seen": rows.seen, "warm": rows.warm, "cold": ~rows.seen}
+    quality: dict[str, Any] = {"protocol": _protocol(rows, ndcg_k, replicates, level)}
+    resampled = {}
+    for method, scores in rows.scores.items():
+        resampled[method] = bootstrap(rows.uids, rows.labels, scores, draws)
+        quality[method] = {
+            **sliced_metrics(rows.uids, rows.labels, scores, slices),
+            "ndcg": ndcg(rows.uids, rows.labels, scores, ndcg_k),
+            "intervals": {
+                "auc": interval(resampled[method].auc, level),
+                "uauc": interval(resampled[method].uauc, level),
+            },
+        }
+    for key, other in DIFFERENCES.items():
+        quality[key] = _difference(
+            quality["codes"], quality[other], resampled["codes"], resampled[other], level
+        )
+    return quality
+
+
+def _protocol(rows: ScoredRows, ndcg_k: int, replicates: int, level: float) -> dict[str, Any]:
+    return {
+        "rows": len(rows.uids),
+        "test_rows": rows.n_test_rows,
+        "users": len(np.unique(rows.uids)),
+        "test_users": rows.n_test_users,
+        "ndcg_k": ndcg_k,
+        "replicates": replicates,
+        "level": level,
+    }
+
+
+def _difference(
+    one: dict[str, Any], other: dict[str, Any], ours: Bootstrap, theirs: Bootstrap, level: float
+) -> dict[str, Any]:
+    def paired(metric: str, replicates: NDArray) -> dict[str, float] | None:
+        if one[metric] is None or other[metric] is None:
+            return None
+        return {"value": one[metric] - other[metric], **(interval(replicates, level) or {})}
+
+    return {
+        "auc": paired("auc", ours.auc - theirs.auc),
+        "uauc": paired("uauc", ours.uauc - theirs.uauc),
+    }

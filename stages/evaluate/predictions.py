@@ -1,0 +1,146 @@
+"""Reads the predictions to be compared and lines them up, row by row."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from stages.common.errors import InputError
+from stages.common.tables import INTERACTIONS, PREDICTIONS, read_table
+
+# In the order in which they are shown.
+LLM_METHODS = ("text", "codes")
+BASELINE = "binmf"
+METHODS = (*LLM_METHODS, BASELINE)
+TITLES = {"text": "text", "codes": "codes", "binmf": "BinMF"}
+
+_FACTS = ["row", "uid", "iid", "label", "seen", "warm"]
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Test rows that every method has scored, by ascending row.
+
+    Attributes:
+        uids: (n,) users.
+        labels: (n,) 0 or 1.
+        seen: (n,) whether user and item each have a train row.
+        warm: (n,) whether user and item each have more than three.
+        scores: method -> (n,) finite scores.
+        n_test_rows: rows of the whole test set.
+        n_test_users: users of the whole test set.
+    """
+
+    uids: NDArray
+    labels: NDArray
+    seen: NDArray
+    warm: NDArray
+    scores: dict[str, NDArray]
+    n_test_rows: int
+    n_test_users: int
+
+
+def read_scored_rows(folder: Path, test_rows: Path) -> ScoredRows:
+    """Reads all methods' predictions on the rows that the LLM has scored.
+
+    The LLM scores a sample of users, the same for text and codes: drawn by seed, so that a
+    difference between them never comes from the sample. BinMF scores all test rows; of these only
+    the same ones count here.
+
+    Args:
+        folder: where `<method>.parquet` lie, rows in any order.
+        test_rows: the test set's table.
+
+    Returns:
+        The rows with every method's scores.
+
+    Raises:
+        InputError: a table is missing, holds a row twice, or a score that is not finite; methods
+            were scored on different rows; a row differs from the test set's; or a user's rows are
+            scored in part only, which UAUC cannot use.
+    """
+    test = read_table(test_rows, INTERACTIONS, columns=_FACTS).sort_by("row")
+    tables = {method: _read(folder / f"{method}.parquet") for method in METHODS}
+    first, second = (folder / f"{method}.parquet" for method in LLM_METHODS)
+    rows = tables["text"]["row"].to_numpy()
+    if not np.array_equal(rows, other := tables["codes"]["row"].to_numpy()):
+        raise InputError(
+            f"{second}: {len(np.setdiff1d(other, rows))} rows that {first} lacks, and lacks "
+            f"{len(np.setdiff1d(rows, other))} of its rows; expected the same rows in both"
+        )
+    if not len(rows):
+        raise InputError(f"{first}: holds no rows")
+    known = test["row"].to_numpy()
+    place = _places(rows, known, first, test_rows)
+    _check_whole_users(test["uid"].to_numpy(), place, first)
+    scored = test.take(pa.array(place))
+    scores = {}
+    for method, table in tables.items():
+        path = folder / f"{method}.parquet"
+        table = table.take(pa.array(_places(rows, table["row"].to_numpy(), first, path)))
+        _check_facts(table, scored, path, test_rows)
+        scores[method] = table["score"].to_numpy()
+    return ScoredRows(
+        uids=scored["uid"].to_numpy(),
+        labels=scored["label"].to_numpy(),
+        seen=scored["seen"].to_numpy(),
+        warm=scored["warm"].to_numpy(),
+        scores=scores,
+        n_test_rows=len(test),
+        n_test_users=pc.count_distinct(test["uid"]).as_py(),
+    )
+
+
+def _read(path: Path) -> pa.Table:
+    """A method's predictions by ascending row, each row once, all scores finite."""
+    table = read_table(path, PREDICTIONS).sort_by("row")
+    rows, scores = table["row"].to_numpy(), table["score"].to_numpy()
+    twice = rows[1:][rows[1:] == rows[:-1]]
+    if len(twice):
+        raise InputError(f"{path}: row {twice[0]} stands there twice; expected each row once")
+    bad = ~np.isfinite(scores)
+    if bad.any():
+        raise InputError(
+            f"{path}: row {rows[bad][0]} has score {scores[bad][0]} (and {bad.sum() - 1} more "
+            "such); expected finite numbers"
+        )
+    return table
+
+
+def _places(rows: NDArray, known: NDArray, path: Path, known_path: Path) -> NDArray:
+    """Where each of `rows` stands in `known`; both ascending, neither with repetitions."""
+    missing = np.setdiff1d(rows, known)
+    if len(missing):
+        raise InputError(
+            f"{known_path}: lacks {len(missing)} of the rows in {path}, row {missing[0]} first; "
+            "run `dvc repro`"
+        )
+    return np.searchsorted(known, rows)
+
+
+def _check_whole_users(uids: NDArray, place: NDArray, path: Path) -> None:
+    users, n_rows = np.unique(uids, return_counts=True)
+    scored, n_scored = np.unique(uids[place], return_counts=True)
+    expected = n_rows[np.searchsorted(users, scored)]
+    partly = np.flatnonzero(n_scored != expected)
+    if len(partly):
+        user = partly[0]
+        raise InputError(
+            f"{path}: {n_scored[user]} of user {scored[user]}'s {expected[user]} test rows are "
+            "scored; UAUC needs all rows of a user or none"
+        )
+
+
+def _check_facts(table: pa.Table, expected: pa.Table, path: Path, expected_path: Path) -> None:
+    for name in ("uid", "iid", "label"):
+        found, right = table[name].to_numpy(), expected[name].to_numpy()
+        differ = np.flatnonzero(found != right)
+        if len(differ):
+            row = table["row"].to_numpy()[differ[0]]
+            raise InputError(
+                f"{path}: row {row} has {name} {found[differ[0]]}, but {right[differ[0]]} in "
+                f"{expected_path}; run `dvc repro`"
+            )

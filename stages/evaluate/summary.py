@@ -1,0 +1,89 @@
+"""The table that ends the pipeline's output."""
+
+from typing import Any
+
+from stages.evaluate.measures import DIFFERENCES
+from stages.evaluate.predictions import METHODS, TITLES
+
+_HEADER = ("", "AUC", "", "UAUC", "", "users")
+_GAP = "  "
+
+
+def summary_table(quality: dict[str, Any]) -> str:
+    """Returns what `measure` found as an aligned table for people.
+
+    Args:
+        quality: what `measure` returns, with `protocol.dataset`.
+    """
+    lines: list[tuple[str, ...]] = [(*_HEADER, f"NDCG@{quality['protocol']['ndcg_k']}")]
+    lines += [_method_line(TITLES[method], quality[method]) for method in METHODS]
+    differences = {f"codes - {TITLES[other]}": quality[key] for key, other in DIFFERENCES.items()}
+    lines += [_difference_line(title, found) for title, found in differences.items()]
+    text = _aligned(lines)
+    text.insert(1 + len(METHODS), "")
+    rule = "-" * max(map(len, text))
+    verdicts = [_verdict(title, found["auc"]) for title, found in differences.items()]
+    return "\n".join([*_heading(quality["protocol"]), rule, *text, rule, *verdicts])
+
+
+def _heading(protocol: dict[str, Any]) -> list[str]:
+    return [
+        f"{protocol['dataset']}, test: {protocol['rows']:,} of {protocol['test_rows']:,} rows, "
+        f"{protocol['users']:,} of {protocol['test_users']:,} users",
+        f"[low, high]: {protocol['level']:.0%} interval, users drawn "
+        f"{protocol['replicates']:,} times",
+    ]
+
+
+def _method_line(title: str, found: dict[str, Any]) -> tuple[str, ...]:
+    intervals = found["intervals"]
+    return (
+        title,
+        _number(found["auc"]),
+        _span(intervals["auc"]),
+        _number(found["uauc"]),
+        _span(intervals["uauc"]),
+        f"{found['uauc_users']:,}",
+        _number(found["ndcg"]),
+    )
+
+
+def _difference_line(title: str, found: dict[str, Any]) -> tuple[str, ...]:
+    cells = [title]
+    for metric in ("auc", "uauc"):
+        difference = found[metric] or {}
+        cells += [_number(difference.get("value"), "+"), _span(difference, "+")]
+    return (*cells, "", "")
+
+
+def _verdict(title: str, difference: dict[str, float] | None) -> str:
+    one, _, other = title.partition(" - ")
+    if not difference or "low" not in difference:
+        return f"{one} and {other}: the difference in AUC is undefined here"
+    if difference["low"] > 0:
+        return f"{one} rank better than {other}: the AUC difference's interval is above 0"
+    if difference["high"] < 0:
+        return f"{one} rank worse than {other}: the AUC difference's interval is below 0"
+    return f"{one} and {other} cannot be told apart: the AUC difference's interval includes 0"
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "-" if value is None else f"{value:{sign}.4f}"
+
+
+def _span(found: dict[str, float] | None, sign: str = "") -> str:
+    if not found or "low" not in found:
+        return ""
+    return f"[{found['low']:{sign}.4f}, {found['high']:{sign}.4f}]"
+
+
+def _aligned(lines: list[tuple[str, ...]]) -> list[str]:
+    """Names to the left, numbers to the right, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        _GAP.join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]

@@ -1,0 +1,339 @@
+"""Evaluation: what is measured, on which rows, and what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import auc as area
+from sklearn.metrics import roc_auc_score
+
+from stages.common.errors import InputError
+from stages.common.tables import INTERACTIONS, PREDICTIONS, write_table
+from stages.evaluate import __main__ as stage
+from stages.evaluate.plots import MOST_POINTS
+from stages.evaluate.predictions import METHODS
+from stages.evaluate.summary import summary_table
+
+ROOT = Path(__file__).resolve().parent.parent
+PARAMS = """\
+seed: 1
+dataset: ml-100k
+evaluate: {ndcg_k: 5, replicates: 200, level: 0.95}
+"""
+FACTS = ["row", "uid", "iid", "label"]
+
+
+@pytest.fixture
+def test_rows() -> pd.DataFrame:
+    """Test rows of 60 users, seven rows each, some of them cold."""
+    rng = np.random.default_rng(5)
+    n = 60 * 7
+    return pd.DataFrame(
+        {
+            "row": np.arange(1000, 1000 + n),
+            "uid": np.repeat(np.arange(1, 61), 7),
+            "iid": rng.integers(1, 90, n),
+            "label": rng.integers(0, 2, n),
+            "timestamp": np.arange(n),
+            "history": [[] for _ in range(n)],
+            "seen": (seen := rng.random(n) < 0.8),
+            "warm": seen & (rng.random(n) < 0.8),
+        }
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_rows: pd.DataFrame) -> Path:
+    """A working folder: codes know more than text; both scored 40 users, BinMF all."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    write_table(test_rows, Path("data/interactions/test.parquet"), INTERACTIONS)
+    rng = np.random.default_rng(6)
+    knowledge = {"text": 0.2, "codes": 2.0, "binmf": 1.0}
+    for method, weight in knowledge.items():
+        scored = test_rows[FACTS].assign(
+            score=weight * test_rows["label"] + rng.normal(size=len(test_rows))
+        )
+        if method != "binmf":
+            scored = scored[scored["uid"] <= 40].sample(frac=1, random_state=1)
+        write_predictions(method, scored)
+    return tmp_path
+
+
+def predictions(method: str) -> pd.DataFrame:
+    return pq.read_table(f"data/predictions/{method}.parquet").to_pandas()
+
+
+def write_predictions(method: str, table: pd.DataFrame) -> None:
+    write_table(table, Path(f"data/predictions/{method}.parquet"), PREDICTIONS)
+
+
+def evaluate() -> dict[str, Any]:
+    stage.main()
+    return json.loads(Path("metrics/evaluate.json").read_text())
+
+
+@pytest.mark.usefixtures("folder")
+def test_metrics_are_those_of_scikit_learn_on_the_rows_that_all_methods_scored() -> None:
+    found = evaluate()
+    rows = predictions("text")["row"]
+    for method in METHODS:
+        scored = predictions(method)
+        scored = scored[scored["row"].isin(rows)]
+        assert found[method]["rows"] == len(scored) == 280
+        assert found[method]["auc"] == pytest.approx(
+            roc_auc_score(scored["label"], scored["score"])
+        )
+        of_users = [
+            roc_auc_score(user["label"], user["score"])
+            for _, user in scored.groupby("uid")
+            if user["label"].nunique() == 2
+        ]
+        assert found[method]["uauc"] == pytest.approx(np.mean(of_users))
+        assert found[method]["uauc_users"] == len(of_users)
+
+
+def test_slices_part_the_rows_by_seen_and_warm(folder: Path, test_rows: pd.DataFrame) -> None:
+    found = evaluate()
+    sampled = test_rows[test_rows["uid"] <= 40]
+    scored = predictions("codes").sort_values("row")
+    parts = {"seen": sampled["seen"], "warm": sampled["warm"], "cold": ~sampled["seen"]}
+    for name, rows in parts.items():
+        part = scored[rows.to_numpy()]
+        assert found["codes"][name]["rows"] == len(part)
+        assert found["codes"][name]["auc"] == pytest.approx(
+            roc_auc_score(part["label"], part["score"])
+        )
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_difference_is_codes_minus_text_within_its_interval() -> None:
+    found = evaluate()
+    for key, other in (("difference", "text"), ("difference_to_binmf", "binmf")):
+        for metric in ("auc", "uauc"):
+            difference = found[key][metric]
+            assert difference["value"] == pytest.approx(
+                found["codes"][metric] - found[other][metric]
+            )
+            assert difference["low"] < difference["value"] < difference["high"]
+    assert found["difference"]["auc"]["low"] > 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_equal_scores_differ_by_nothing_in_every_draw() -> None:
+    """Only paired draws can say so: two independent intervals would be wide."""
+    write_predictions("text", predictions("codes"))
+    difference = evaluate()["difference"]
+    nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert difference == {"auc": nothing, "uauc": nothing}
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_order_of_rows_in_a_file_never_counts() -> None:
+    before = evaluate()
+    for method in METHODS:
+        write_predictions(method, predictions(method).sample(frac=1, random_state=9))
+    assert evaluate() == before
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_same_inputs_give_the_same_bytes() -> None:
+    outputs = [Path("metrics/evaluate.json"), *map(Path("metrics/plots").joinpath, PLOTS)]
+    stage.main()
+    before = [path.read_bytes() for path in outputs]
+    for path in outputs:
+        path.unlink()
+    stage.main()
+    assert [path.read_bytes() for path in outputs] == before
+
+
+PLOTS = ("roc.csv", "slices.csv")
+
+
+def test_the_protocol_stands_in_the_file(folder: Path, test_rows: pd.DataFrame) -> None:
+    assert evaluate()["protocol"] == {
+        "dataset": "ml-100k",
+        "rows": 280,
+        "test_rows": len(test_rows),
+        "users": 40,
+        "test_users": 60,
+        "ndcg_k": 5,
+        "replicates": 200,
+        "level": 0.95,
+    }
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_wider_level_gives_a_wider_interval() -> None:
+    narrow = evaluate()["codes"]["intervals"]["auc"]
+    Path("params.yaml").write_text(PARAMS.replace("0.95", "0.99"))
+    wide = evaluate()["codes"]["intervals"]["auc"]
+    assert wide["low"] < narrow["low"] < narrow["high"] < wide["high"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_roc_points_are_few_and_enclose_the_area_of_the_whole_curve() -> None:
+    found = evaluate()
+    points = pd.read_csv("metrics/plots/roc.csv")
+    assert list(points.columns) == ["method", "fpr", "tpr"]
+    for title, method in (("text", "text"), ("codes", "codes"), ("BinMF", "binmf")):
+        curve = points[points["method"] == title]
+        assert 2 < len(curve) <= MOST_POINTS
+        assert curve["fpr"].is_monotonic_increasing and curve["tpr"].is_monotonic_increasing
+        assert (curve[["fpr", "tpr"]].to_numpy()[[0, -1]] == [[0, 0], [1, 1]]).all()
+        assert area(curve["fpr"], curve["tpr"]) == pytest.approx(found[method]["auc"], abs=5e-3)
+
+
+@pytest.mark.usefixtures("folder")
+def test_slice_bars_are_the_slices_of_the_metrics() -> None:
+    found = evaluate()
+    bars = pd.read_csv("metrics/plots/slices.csv").set_index(["method", "slice"])["auc"]
+    for name in ("warm", "cold"):
+        rows = found["codes"][name]["rows"]
+        assert bars["codes", f"{name} ({rows} rows)"] == pytest.approx(
+            found["codes"][name]["auc"], abs=1e-6
+        )
+    assert len(bars) == 6
+
+
+def test_an_undefined_metric_is_left_out(folder: Path, test_rows: pd.DataFrame) -> None:
+    """No row is cold, and every label is 1: no AUC, no ROC, no NaN, but counts."""
+    write_table(
+        test_rows.assign(label=1, seen=True),
+        Path("data/interactions/test.parquet"),
+        INTERACTIONS,
+    )
+    for method in METHODS:
+        write_predictions(method, predictions(method).assign(label=1))
+    found = evaluate()
+    assert found["codes"]["cold"] == {"uauc_users": 0, "rows": 0}
+    assert "auc" not in found["codes"] and found["codes"]["rows"] == 280
+    assert found["difference"] == {}
+    assert Path("metrics/plots/roc.csv").read_text() == "method,fpr,tpr\n"
+
+
+def test_the_stage_prints_a_table_that_says_who_is_better(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = evaluate()
+    printed = capsys.readouterr().out
+    assert printed.isascii() and max(map(len, printed.splitlines())) <= 100
+    assert "280 of 420 rows, 40 of 60 users" in printed
+    for method in METHODS:
+        assert f"{found[method]['auc']:.4f}" in printed
+        assert f"{found[method]['intervals']['uauc']['low']:.4f}" in printed
+    assert f"{found['difference']['auc']['value']:+.4f}" in printed
+    assert "codes rank better than text" in printed
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.1, 0.2, "rank better than text"),
+        (-0.2, -0.1, "rank worse than text"),
+        (-0.1, 0.1, "cannot be told apart"),
+    ],
+)
+def test_the_verdict_follows_the_interval(
+    folder: Path, low: float, high: float, expected: str
+) -> None:
+    stage.main()
+    quality = json.loads(Path("metrics/evaluate.json").read_text())
+    quality["difference"]["auc"] = {"value": (low + high) / 2, "low": low, "high": high}
+    assert expected in summary_table(quality).splitlines()[-2]
+
+
+# What is refused: one line, and no output.
+
+
+def refuse(expected: str) -> None:
+    with pytest.raises(InputError, match=expected) as caught:
+        stage.main()
+    assert "\n" not in str(caught.value)
+    assert not Path("metrics").exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_text_and_codes_on_different_rows_are_refused() -> None:
+    text = predictions("text")
+    write_predictions("text", text[text["uid"] != 3])
+    refuse(r"codes\.parquet: 7 rows that .*text\.parquet lacks, and lacks 0")
+
+
+@pytest.mark.usefixtures("folder")
+def test_part_of_a_users_rows_is_refused() -> None:
+    for method in ("text", "codes"):
+        table = predictions(method).sort_values("row")
+        write_predictions(method, table[1:])
+    refuse("6 of user 1's 7 test rows are scored; UAUC needs all rows")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_row_that_binmf_lacks_is_refused() -> None:
+    write_predictions("binmf", predictions("binmf")[1:])
+    refuse(r"binmf\.parquet: lacks 1 of the rows in .*text\.parquet, row 1000 first")
+
+
+@pytest.mark.usefixtures("folder")
+def test_rows_that_are_no_test_rows_are_refused() -> None:
+    for method in METHODS:
+        table = predictions(method)
+        write_predictions(method, table.assign(row=table["row"] + 50_000))
+    refuse(r"test\.parquet: lacks 280 of the rows")
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("column", ["uid", "iid", "label"])
+def test_predictions_of_another_data_set_are_refused(column: str) -> None:
+    table = predictions("codes").sort_values("row")
+    table.loc[table.index[0], column] = 1 - table.loc[table.index[0], column]
+    write_predictions("codes", table)
+    refuse(rf"codes\.parquet: row 1000 has {column} .*, but .* in .*test\.parquet")
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_refused(score: float) -> None:
+    table = pq.read_table("data/predictions/codes.parquet").sort_by("row").to_pandas()
+    scores = table["score"].to_numpy().copy()
+    scores[2] = score
+    # A Parquet file may hold NaN; pandas would hand it to Arrow as a null.
+    arrow = pq.read_table("data/predictions/codes.parquet").sort_by("row")
+    arrow = arrow.set_column(4, PREDICTIONS.field("score"), [scores])
+    write_table(arrow, Path("data/predictions/codes.parquet"), PREDICTIONS)
+    refuse(r"codes\.parquet: row 1002 has score .* \(and 0 more such\)")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_row_scored_twice_is_refused() -> None:
+    table = predictions("text")
+    write_predictions("text", pd.concat([table, table[:1]]))
+    refuse(r"text\.parquet: row \d+ stands there twice")
+
+
+@pytest.mark.usefixtures("folder")
+def test_no_rows_at_all_are_refused() -> None:
+    for method in ("text", "codes"):
+        write_predictions(method, predictions(method)[:0])
+    refuse(r"text\.parquet: holds no rows")
+
+
+def test_a_missing_file_ends_the_stage_in_one_line_with_status_2(folder: Path) -> None:
+    Path("data/predictions/codes.parquet").unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.evaluate"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == ("error: data/predictions/codes.parquet: no such file; run `dvc repro`\n")
+    assert not Path("metrics").exists()
