@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from dvc_render.vega import VegaRenderer
 from sklearn.metrics import auc as area
 from sklearn.metrics import roc_auc_score
 
@@ -248,6 +249,26 @@ def test_the_verdict_follows_the_interval(
     quality = json.loads(Path("metrics/evaluate.json").read_text())
     quality["difference"]["auc"] = {"value": (low + high) / 2, "low": low, "high": high}
     assert expected in summary_table(quality).splitlines()[-2]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("template", "x", "y"), [("roc", "fpr", "tpr"), ("slices", "slice", "auc")]
+)
+def test_dvc_fills_the_plots_templates(template: str, x: str, y: str) -> None:
+    stage.main()
+    points = pd.read_csv(f"metrics/plots/{template}.csv").assign(rev="workspace")
+    renderer = VegaRenderer(
+        points.to_dict("records"),
+        template,
+        template=template,
+        template_dir=str(ROOT / ".dvc/plots"),
+        x=x,
+        y=y,
+    )
+    filled = renderer.get_filled_template()
+    assert filled["data"]["values"] == points.to_dict("records")
+    assert "DVC_METRIC" not in json.dumps(filled)
 
 
 # What is refused: one line, and no output.
