@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.common.errors import InputError
-from stages.preprocess.raw import Raw, read_delimited, unique_titles
+from stages.preprocess.raw import Raw, read_delimited, seconds, unique_titles
 
 
 def read_ml_100k(folder: Path) -> Raw:
@@ -35,10 +35,9 @@ def read_ml_100k(folder: Path) -> Raw:
     known = pc.fill_null(pc.match_substring_regex(year, r"^\d{4}$"), False)
     dated = pc.binary_join_element_wise(name, pc.binary_join_element_wise(" (", year, ")", ""), "")
     title = pc.if_else(known, dated, name)
-    return Raw(
-        _interactions(*(table[name] for name in columns)),
-        unique_titles(items["item_id:token"], title, path),
-    )
+    titles = unique_titles(items["item_id:token"], title, path)
+    interactions = _interactions(table, folder / "ml-100k.inter")
+    return Raw(interactions, titles, {"rows": table.num_rows, "titles": titles.num_rows})
 
 
 def read_ml_1m(folder: Path) -> Raw:
@@ -64,21 +63,19 @@ def read_ml_1m(folder: Path) -> Raw:
             raise InputError(f"{path}: line {number}: {line!r}, expected id::title::genres")
         items.append(int(fields[0]))
         titles.append("::".join(fields[1:-1]))
-    return Raw(
-        _interactions(*(table[name] for name in types)),
-        unique_titles(
-            pa.chunked_array([pa.array(items, pa.int64())]),
-            pa.chunked_array([pa.array(titles, pa.string())]),
-            path,
-        ),
+    titled = unique_titles(
+        pa.chunked_array([pa.array(items, pa.int64())]),
+        pa.chunked_array([pa.array(titles, pa.string())]),
+        path,
     )
+    interactions = _interactions(table, folder / "ratings.dat")
+    return Raw(interactions, titled, {"rows": table.num_rows, "titles": titled.num_rows})
 
 
-def _interactions(
-    user: pa.ChunkedArray, item: pa.ChunkedArray, rating: pa.ChunkedArray, time: pa.ChunkedArray
-) -> pa.Table:
-    seconds = pc.cast(pc.floor(time), pa.int64()) if pa.types.is_floating(time.type) else time
-    return pa.table({"user": user, "item": item, "rating": rating, "timestamp": seconds})
+def _interactions(table: pa.Table, path: Path) -> pa.Table:
+    """Names the columns user, item, rating, time as every reader does."""
+    table = table.rename_columns(["user", "item", "rating", "timestamp"])
+    return table.set_column(3, "timestamp", seconds(table["timestamp"], path))
 
 
 def _text(path: Path) -> str:

@@ -10,6 +10,8 @@ import pyarrow.csv
 
 from stages.common.errors import InputError
 
+_LATEST = 10**11  # seconds: beyond it (the year 5138) a timestamp must be in milliseconds
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -57,7 +59,10 @@ def read_delimited(
                 delimiter=delimiter, quote_char=False if delimiter == "\t" else '"'
             ),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict(types), include_columns=list(types), strings_can_be_null=True
+                column_types=dict(types),
+                include_columns=list(types),
+                null_values=[""],
+                strings_can_be_null=True,
             ),
         )
     except FileNotFoundError:
@@ -68,15 +73,55 @@ def read_delimited(
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None
     if not nulls:
         refuse_nulls(table, path)
+    for name in table.column_names:
+        if pa.types.is_floating(table[name].type):
+            refuse_unless(pc.is_finite(table[name]), table[name], path, f"{name} a finite number")
     return table
 
 
 def refuse_nulls(table: pa.Table, path: Path) -> None:
-    """Raises an `InputError` that names the first row, counted from 0, with an empty value."""
+    """Raises an `InputError` that names the first row, counted from 1, with an empty value."""
     for name in table.column_names:
         if table[name].null_count:
-            row = pc.index(table[name].is_null(), True).as_py()
+            row = pc.index(table[name].is_null(), True).as_py() + 1
             raise InputError(f"{path}: row {row} of the data has no {name!r}")
+
+
+def refuse_unless(
+    fine: pa.ChunkedArray, values: pa.ChunkedArray, path: Path, expected: str
+) -> None:
+    """Raises an `InputError` that names the first row, counted from 1, that is not `fine`."""
+    row = pc.index(fine, False).as_py()
+    if row >= 0:
+        raise InputError(
+            f"{path}: row {row + 1} of the data: {values[row].as_py()!r}, expected {expected}"
+        )
+
+
+def seconds(values: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
+    """Returns times as whole seconds since 1970; fractions are cut off.
+
+    Args:
+        values: numbers of seconds, or dates (without zone: UTC).
+        path: the file, for the message.
+
+    Raises:
+        InputError: a value is neither, or so large that it must count milliseconds.
+    """
+    kind = values.type
+    try:
+        if pa.types.is_temporal(kind):
+            # Through microseconds, since a cast to coarser units refuses to round.
+            whole = pc.divide(values.cast(pa.timestamp("us")).cast(pa.int64()), 1_000_000)
+        elif pa.types.is_integer(kind):
+            whole = values.cast(pa.int64())
+        else:
+            whole = pc.floor(values.cast(pa.float64())).cast(pa.int64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"{path}: timestamp: {' '.join(str(error).split())}") from None
+    fine = pc.less(pc.abs(whole), _LATEST)
+    refuse_unless(fine, values, path, "timestamp in seconds since 1970, or a date")
+    return whole
 
 
 def unique_titles(item: pa.ChunkedArray, title: pa.ChunkedArray, path: Path) -> pa.Table:
