@@ -8,7 +8,7 @@ share are modelled here. YAML 1.2 is read throughout, as DVC writes it (`1e-05` 
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
@@ -26,7 +26,7 @@ _SECTION_NAMES: dict[type, str] = {}
 class Section(BaseModel):
     """A section of `params.yaml`: frozen, strictly typed, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     def __getattribute__(self, name: str) -> Any:
         """Returns the attribute, noting reads of params where a test asked for it."""
@@ -47,7 +47,7 @@ class Llm(Section):
 
 Dataset = Literal["ml-100k", "ml-1m", "amazon-book", "table"]
 _SHARED: dict[str, Any] = {
-    "seed": TypeAdapter(int),
+    "seed": TypeAdapter(Annotated[int, Field(ge=0)]),
     "compress": TypeAdapter(bool),
     "dataset": TypeAdapter(Dataset),
     "llm": TypeAdapter(Llm),
@@ -110,6 +110,8 @@ def _read(path: Path) -> dict[str, Any]:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run from the project's root") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     except YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
