@@ -1,0 +1,1 @@
+"""Stage `materialize_prompts`: interactions (and codes) as prompts for the LLM."""

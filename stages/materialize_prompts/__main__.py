@@ -1,0 +1,63 @@
+"""Writes the prompts of one kind: `python -m stages.materialize_prompts text|codes`."""
+
+import argparse
+from pathlib import Path
+
+from stages.common.errors import run_stage
+from stages.common.params import load_section, load_shared
+from stages.common.progress import Progress
+from stages.common.tables import (
+    INTERACTIONS,
+    PROMPTS,
+    SPLITS,
+    read_table,
+    replacing,
+    write_json,
+    write_table,
+)
+from stages.llm.tokenizer import load_tokenizer, token_limit
+from stages.materialize_prompts.content import (
+    Content,
+    prompt_table,
+    read_codes,
+    read_titles,
+    summary,
+)
+from stages.materialize_prompts.params import MaterializePrompts
+from stages.materialize_prompts.prompts import build_prompts
+
+INTERACTIONS_FOLDER = Path("data/interactions")
+LLM_FOLDER = Path("models/llm")
+
+
+def main() -> None:
+    """Reads interactions (and codes), writes the prompts of the three splits."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=["text", "codes"])
+    kind = parser.parse_args().kind
+    params = load_section(MaterializePrompts, "materialize_prompts")
+    content = Content(read_titles(INTERACTIONS_FOLDER), True, params.max_titles)
+    if kind == "codes":
+        codes = read_codes(
+            Path("data/codes"),
+            compress=load_shared("compress"),
+            untrained=params.untrained_codes,
+        )
+        content = Content(content.titles, params.fields != "codes", params.max_titles, *codes)
+    tokenizer = load_tokenizer(LLM_FOLDER)
+    max_tokens = params.max_tokens or token_limit(LLM_FOLDER)
+
+    statistics = {}
+    with replacing(Path("data/prompts") / kind) as folder:
+        for split in SPLITS:
+            interactions = read_table(INTERACTIONS_FOLDER / f"{split}.parquet", INTERACTIONS)
+            progress = Progress(f"prompts {kind} {split}", len(interactions))
+            built = build_prompts(content.rows(interactions), tokenizer, max_tokens, progress)
+            progress.close(f"{built.shortened} shortened")
+            write_table(prompt_table(interactions, built), folder / f"{split}.parquet", PROMPTS)
+            statistics[split] = summary(built)
+    write_json(statistics, Path("metrics/prompts") / f"{kind}.json")
+
+
+if __name__ == "__main__":
+    run_stage(main)
