@@ -165,6 +165,7 @@ class _Parser:
                     ),
                 )
                 numbers = self._numbers(table)
+                numbers.validate(full=True)  # Arrow takes bytes that are no UTF-8
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
                 continue
             if table.num_rows != block.count(b"\n"):
@@ -199,7 +200,7 @@ class _Parser:
         # Not `splitlines`: it also splits at characters that may stand inside of a text.
         for number, line in enumerate(block.split(b"\n")[:-1], start=self.counts.lines + 1):
             try:
-                found = json.loads(line)
+                found = json.loads(line.decode("utf-8"))
                 if not isinstance(found, dict):
                     raise ValueError("no JSON object")
             except (ValueError, RecursionError) as error:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from stages.common.errors import InputError
 from stages.preprocess.raw import (
     Raw,
+    cast,
     read_delimited,
     refuse_nulls,
     refuse_unless,
@@ -89,7 +90,9 @@ def _read(
             )
         table = table.select(columns)
         for name, kind in texts.items():
-            table = table.set_column(columns.index(name), name, table[name].cast(kind))
+            table = table.set_column(
+                columns.index(name), name, cast(table[name], kind, path, f"{name} as text")
+            )
     else:
         delimiter = "\t" if ".tsv" in path.name else ","
         types = {name: texts.get(name) for name in columns}
@@ -108,14 +111,12 @@ def _ids(ids: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _feedback(values: pa.ChunkedArray, path: Path, *, is_label: bool) -> pa.ChunkedArray:
-    name = "label" if is_label else "rating"
-    try:
-        numbers = values.cast(pa.int64() if pa.types.is_boolean(values.type) else pa.float64())
-        numbers = numbers.cast(pa.float64())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"{path}: {name}: {' '.join(str(error).split())}") from None
+    what = "label 0 or 1" if is_label else "rating a number"
+    if pa.types.is_boolean(values.type):
+        values = values.cast(pa.int8())
+    numbers = cast(values, pa.float64(), path, what)
     fine = pc.is_finite(numbers)
     if is_label:
         fine = pc.is_in(numbers, pa.array([0.0, 1.0]))
-    refuse_unless(fine, values, path, f"{name} {'0 or 1' if is_label else 'a number'}")
+    refuse_unless(fine, values, path, what)
     return numbers

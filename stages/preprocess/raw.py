@@ -33,7 +33,7 @@ def read_delimited(
     path: Path,
     *,
     delimiter: str,
-    types: Mapping[str, pa.DataType],
+    types: Mapping[str, pa.DataType | None],
     names: Sequence[str] | None = None,
     nulls: bool = False,
 ) -> pa.Table:
@@ -42,7 +42,7 @@ def read_delimited(
     Args:
         path: the file.
         delimiter: one character.
-        types: the columns to read and what they hold.
+        types: the columns to read and what they hold; None lets the values decide.
         names: the file's columns; None where its first line names them.
         nulls: whether values may be empty; else the first one is refused.
 
@@ -59,7 +59,7 @@ def read_delimited(
                 delimiter=delimiter, quote_char=False if delimiter == "\t" else '"'
             ),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict(types),
+                column_types={name: kind for name, kind in types.items() if kind},
                 include_columns=list(types),
                 null_values=[""],
                 strings_can_be_null=True,
@@ -98,6 +98,27 @@ def refuse_unless(
         )
 
 
+def cast(values: pa.ChunkedArray, kind: pa.DataType, path: Path, what: str) -> pa.ChunkedArray:
+    """Returns the values as `kind`.
+
+    Raises:
+        InputError: names the first row, counted from 1, whose value is no `what`.
+    """
+    try:
+        return values.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        good, bad = 0, len(values)  # so many rows can, so many cannot be cast
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            try:
+                values.slice(0, middle).cast(kind)
+                good = middle
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                bad = middle
+        found = values[bad - 1].as_py()
+        raise InputError(f"{path}: row {bad} of the data: {found!r}, expected {what}") from None
+
+
 def seconds(values: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
     """Returns times as whole seconds since 1970; fractions are cut off.
 
@@ -108,19 +129,19 @@ def seconds(values: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
     Raises:
         InputError: a value is neither, or so large that it must count milliseconds.
     """
-    kind = values.type
-    try:
-        if pa.types.is_temporal(kind):
-            # Through microseconds, since a cast to coarser units refuses to round.
-            whole = pc.divide(values.cast(pa.timestamp("us")).cast(pa.int64()), 1_000_000)
-        elif pa.types.is_integer(kind):
-            whole = values.cast(pa.int64())
-        else:
-            whole = pc.floor(values.cast(pa.float64())).cast(pa.int64())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"{path}: timestamp: {' '.join(str(error).split())}") from None
-    fine = pc.less(pc.abs(whole), _LATEST)
-    refuse_unless(fine, values, path, "timestamp in seconds since 1970, or a date")
+    what = "timestamp in seconds since 1970, or a date"
+    if pa.types.is_string(values.type):  # a column of dates or numbers with something odd in it
+        numeric = len(values) and values[0].as_py().replace(".", "", 1).isdigit()
+        values = cast(values, pa.float64() if numeric else pa.timestamp("us"), path, what)
+    if pa.types.is_temporal(values.type):
+        # Through microseconds, since a cast to coarser units refuses to round.
+        precise = cast(values, pa.timestamp("us"), path, what).cast(pa.int64())
+        whole = cast(pc.floor(pc.divide(precise.cast(pa.float64()), 1e6)), pa.int64(), path, what)
+    elif pa.types.is_integer(values.type):
+        whole = cast(values, pa.int64(), path, what)
+    else:
+        whole = cast(pc.floor(cast(values, pa.float64(), path, what)), pa.int64(), path, what)
+    refuse_unless(pc.less(pc.abs(whole), _LATEST), values, path, what)
     return whole
 
 
