@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from stages.collab.factorisation import MatrixFactorisation
 from stages.collab.fitting import Rows, score, train_epoch
 from stages.collab.hashing import HashedModel
+from stages.collab.threads import threads
 from stages.common.params import load_section
 from stages.common.ranking import auc, uauc
 from stages.common.seeds import derived_seed
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="seeds 1..n (default 5)")
     args = parser.parse_args()
     params = load_section(PretrainHash, "pretrain_hash")
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print(f"torch {torch.__version__}, one thread")
     if args.only != "quality":
         speed(params)
     if args.only != "speed" and ML_1M.is_dir():
@@ -106,12 +107,13 @@ def speed(params: PretrainHash) -> None:
     adam = torch.optim.Adam(model.parameters(), lr=params.lr, fused=True)
     rng = torch.Generator().manual_seed(1)
     size = params.batch_size
-    ours = [
-        seconds_of(lambda: train_epoch(model, rows, adam, batch_size=size, rng=rng))
-        for _ in range(3)
-    ]
-    peak = _peak_mib()
-    naive = seconds_of(lambda: naive_epoch(model, rows, adam, batch_size=size))
+    with threads(1):  # as the stage does
+        ours = [
+            seconds_of(lambda: train_epoch(model, rows, adam, batch_size=size, rng=rng))
+            for _ in range(3)
+        ]
+        peak = _peak_mib()
+        naive = seconds_of(lambda: naive_epoch(model, rows, adam, batch_size=size))
     best = min(ours)
     print(
         f"Amazon-Book's size ({AMAZON_BOOK['users']:,} users, {AMAZON_BOOK['items']:,} items, "

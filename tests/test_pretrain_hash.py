@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+import torch
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 from sklearn.metrics import roc_auc_score
 
+from stages.collab.fitting import score
 from stages.common.errors import run_stage
+from stages.common.params import load_section
+from stages.common.ranking import auc, uauc
 from stages.common.tables import (
     INTERACTIONS,
     ITEMS,
@@ -23,9 +28,12 @@ from stages.common.tables import (
     write_table,
 )
 from stages.pretrain_hash.__main__ import main
+from stages.pretrain_hash.binmf import fit_binmf, rows_of
+from stages.pretrain_hash.params import PretrainHash
 from stages.pretrain_hash.quality import bit_summary, bit_table
 
 ROOT = Path(__file__).resolve().parent.parent
+ML_1M = ROOT.parent / "shared/data/ml-1m-split"
 N_USERS, N_ITEMS, GROUPS = 60, 40, 4
 OUTPUTS = [
     "models/hash/codes.safetensors",
@@ -146,6 +154,19 @@ def test_one_seed_gives_one_set_of_bytes_and_another_seed_other_codes(project: P
     assert contents[0][0] != contents[2][0]
 
 
+def test_the_number_of_threads_changes_nothing_and_is_left_as_it_was(project: Path) -> None:
+    before, contents = torch.get_num_threads(), []
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            run({"epochs": 4})
+            assert torch.get_num_threads() == n
+            contents.append([(project / name).read_bytes() for name in OUTPUTS])
+    finally:
+        torch.set_num_threads(before)
+    assert contents[0] == contents[1]
+
+
 def test_code_space_01_survives_the_way_dvc_writes_it(project: Path) -> None:
     write_params({**QUICK, "epochs": 1, "code_space": "01"})
     assert "code_space: '01'" in Path("params.yaml").read_text(encoding="utf-8")
@@ -222,6 +243,19 @@ def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:
     assert message in printed
     assert len(printed.splitlines()) == 1
     assert not any(Path(name).exists() for name in OUTPUTS)
+
+
+@pytest.mark.skipif(not ML_1M.is_dir(), reason="../shared/data/ml-1m-split is not there")
+def test_the_defaults_reach_the_papers_binmf_on_ml_1m() -> None:
+    params = load_section(PretrainHash, "pretrain_hash", ROOT / "params.yaml").model_dump()
+    rows = {name: rows_of(pq.read_table(ML_1M / f"{name}.parquet")) for name in SPLITS}
+    model, _ = fit_binmf(rows["train"], rows["valid"], n_users=838, n_items=3255, seed=1, **params)
+    test = rows["test"]
+    uids, labels = test.users.numpy(), test.labels.numpy()
+    scores = score(model, test)
+    assert auc(labels, scores) >= 0.7189
+    assert uauc(uids, labels, scores)[0] >= 0.6654
+    assert uauc(uids, labels, scores)[1] == 224
 
 
 def test_balance_and_entropy_of_bits_are_right() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stages.collab.factorisation import MatrixFactorisation
 from stages.collab.fitting import Fit, Rows, fit
 from stages.collab.hashing import CodeSpace, HashedModel
+from stages.collab.threads import threads
 from stages.common.errors import InputError
 from stages.common.tables import INTERACTIONS, ITEMS, SPLITS, USERS, read_table
 
@@ -122,16 +123,17 @@ def fit_binmf(
         beta_every=beta_every,
         rng=rng,
     )
-    fitted = fit(
-        model,
-        train,
-        valid,
-        lr=lr,
-        weight_decay=weight_decay,
-        batch_size=batch_size,
-        epochs=epochs,
-        patience=patience,
-        rng=rng,
-        title="pretrain_hash",
-    )
+    with threads(1):
+        fitted = fit(
+            model,
+            train,
+            valid,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            epochs=epochs,
+            patience=patience,
+            rng=rng,
+            title="pretrain_hash",
+        )
     return model, fitted
