@@ -13,7 +13,7 @@ from stages.preprocess.protocol import DROPPED, Protocol
 from stages.preprocess.raw import Raw
 
 WARM_ABOVE = 3  # a warm row's user and item each have more train rows than this
-_ROWS_AT_ONCE = 1 << 18  # histories are gathered in pieces, so that memory stays bounded
+_ROWS_AT_ONCE = 1 << 16  # histories are gathered in pieces, so that memory stays bounded
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Figures that the documentation quotes, and the commands that print them."""
