@@ -78,7 +78,7 @@ def load_section(model: type[S], name: str, path: Path | None = None) -> S:
         section = model.model_validate(raw[name])
     except ValidationError as error:
         raise InputError(_explain(error, path, name, model)) from None
-    _SECTION_NAMES[model] = name
+    _name_sections(section, name)
     return section
 
 
@@ -99,7 +99,7 @@ def load_shared(
     except ValidationError as error:
         raise InputError(_explain(error, path, name, Llm)) from None
     if name == "llm":
-        _SECTION_NAMES[Llm] = "llm"
+        _name_sections(value, "llm")
     elif TRACE_VARIABLE in os.environ:
         _trace(name)
     return value
@@ -129,6 +129,14 @@ def _explain(error: ValidationError, path: Path, name: str, model: type[BaseMode
         return f"{path}: {key} is unknown; allowed in {name}: {', '.join(model.model_fields)}"
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{path}: {key} = {first['input']!r}: {message}"
+
+
+def _name_sections(section: Section, name: str) -> None:
+    """Remembers where a section and those within it stand, for `_trace`."""
+    _SECTION_NAMES[type(section)] = name
+    for key, value in dict(section).items():
+        if isinstance(value, Section):
+            _name_sections(value, f"{name}.{key}")
 
 
 def _trace(key: str) -> None:

@@ -1,7 +1,7 @@
 """The LLM and its adapter: load, choose a precision, save, reload."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,6 +190,21 @@ def load_adapter(llm: Llm, folder: Path, *, trainable: bool = False) -> Llm:
         if "lora_" in name:
             parameter.data = parameter.data.to(dtype)
     return Llm(model, llm.tokenizer, llm.answer_ids, llm.device)
+
+
+def store_adapter(llm: Llm, weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Writes an adapter as PEFT does: `adapter_config.json`, `adapter_model.safetensors`.
+
+    Args:
+        llm: the LLM with the adapter; holds `weights` afterwards.
+        weights: float32 tensors by parameter name.
+        folder: where to; made if missing.
+    """
+    for name, parameter in trainable_parameters(llm.model).items():
+        parameter.data = weights[name].to(parameter.device)
+    assert isinstance(llm.model, PeftModel)  # else there are no weights to write
+    llm.model.save_pretrained(str(folder))
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card, empty but for versions
 
 
 def check_adapter(folder: Path) -> None:

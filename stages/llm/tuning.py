@@ -29,6 +29,7 @@ from stages.llm.batching import (
 from stages.llm.model import Llm, trainable_parameters
 from stages.llm.scoring import Score, batch_scores, score_prompts
 
+CHECKPOINT_SECONDS = 30.0  # between two checkpoints: what a kill can lose, at most
 _CHECKPOINT = "checkpoint.pt"
 
 
@@ -82,7 +83,6 @@ def tune(
     evaluations: int,
     seed: int,
     scratch: Path,
-    checkpoint_seconds: float,
     title: str,
 ) -> Tuned:
     """Trains the adapter on BCE-with-logits of the score (BinLLM Eq. 6).
@@ -106,7 +106,6 @@ def tune(
         evaluations: how often validation AUC is measured; the last time at the end.
         seed: of order and dropout.
         scratch: folder of the checkpoint; go on from what lies there.
-        checkpoint_seconds: least time between two checkpoints.
         title: what the progress line says.
 
     Raises:
@@ -125,7 +124,7 @@ def tune(
     )
     steps = [batch for epoch in range(epochs) for batch in _epoch(groups, batch_rows, seed, epoch)]
     evaluate_after = {round(len(steps) * (i + 1) / evaluations) for i in range(evaluations)}
-    labels = torch.as_tensor(np.asarray(train.labels), dtype=torch.float32, device=llm.device)
+    labels = torch.tensor(np.asarray(train.labels), dtype=torch.float32, device=llm.device)
 
     state = _State()
     best_weights: dict[str, Tensor] = {}
@@ -173,7 +172,7 @@ def tune(
                 best_weights = {name: master.clone() for name, master in masters.items()}
             state.curve.append(entry)
             state.losses = []
-        due = time.monotonic() - last_checkpoint >= checkpoint_seconds
+        due = time.monotonic() - last_checkpoint >= CHECKPOINT_SECONDS
         if due or state.step in evaluate_after:
             _save(scratch, state, masters, optimizer, best_weights)
             last_checkpoint = time.monotonic()

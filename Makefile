@@ -1,0 +1,23 @@
+# The whole job, the tests, the checks. Each target is what the README shows as commands.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: repro test lint
+
+repro: .venv/installed
+	dvc repro
+
+test: .venv/installed-dev
+	python -m pytest
+
+lint: .venv/installed-dev
+	ruff check . && ruff format --check . && mypy
+
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet -r requirements.txt
+	touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	.venv/bin/pip install --quiet -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,82 @@
+"""Prompt tables as the LLM's code reads them, whole or as a seeded sample."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stages.common.errors import InputError
+from stages.common.tables import PROMPTS, read_table
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """Prompts with what is needed to train on and to score them.
+
+    Attributes:
+        keys: row, uid, iid and label of each prompt.
+        prompts: (n,) whole prompts.
+        prefixes: (n,) what prompts of one user and history share, the user included.
+        n_tokens: (n,) length of each whole prompt.
+    """
+
+    keys: pa.Table
+    prompts: list[str]
+    prefixes: list[str]
+    n_tokens: NDArray[np.int32]
+
+    @property
+    def labels(self) -> NDArray[np.int8]:
+        """(n,) 0 or 1."""
+        return self.keys["label"].to_numpy()
+
+
+def read_prompts(path: Path, chosen: NDArray[np.bool_] | None = None) -> PromptSet:
+    """Reads a prompt table, or the rows where `chosen` is true.
+
+    Raises:
+        InputError: the table is missing, of another schema, or empty.
+    """
+    table = read_table(path, PROMPTS)
+    if chosen is not None:
+        table = table.filter(pa.array(chosen))
+    if not len(table):
+        raise InputError(f"{path}: no rows; expected at least one prompt")
+    columns = table.select(["uid", "prefix", "suffix"]).to_pydict()
+    prefixes = [f"{u} {p}" for u, p in zip(columns["uid"], columns["prefix"], strict=True)]
+    prompts = [p + s for p, s in zip(columns["prefix"], columns["suffix"], strict=True)]
+    return PromptSet(
+        table.select(["row", "uid", "iid", "label"]),
+        prompts,
+        prefixes,
+        table["n_tokens"].to_numpy(),
+    )
+
+
+def sample_groups(
+    path: Path, rows: int | None, by: Literal["user", "prefix", "row"], rng: np.random.Generator
+) -> NDArray:
+    """Draws whole groups of rows at random until there are at least `rows`.
+
+    Args:
+        path: a prompt table.
+        rows: how many rows at least; None or more than there are takes all.
+        by: `user`, for metrics that need whole users, or `prefix`, whose rows share most of their
+            tokens, so that more rows are had for the same work, or single rows by `row`.
+        rng: source of the draw; an equal one draws the same users from the text as from the codes.
+
+    Returns:
+        (n,) true for the rows drawn.
+    """
+    table = read_table(path, PROMPTS, ["row", "uid", "prefix"]).to_pandas()
+    if rows is None or rows >= len(table):
+        return np.ones(len(table), dtype=bool)
+    keys = {"user": ["uid"], "prefix": ["uid", "prefix"], "row": ["row"]}[by]
+    group = table.groupby(keys, sort=False).ngroup().to_numpy()
+    order = rng.permutation(group.max() + 1)
+    size = np.bincount(group)[order]
+    drawn = order[: int(np.searchsorted(np.cumsum(size), rows)) + 1]
+    return np.isin(group, drawn)

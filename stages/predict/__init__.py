@@ -1,0 +1,1 @@
+"""Stage `predict`: scores of the test rows, computed once."""

@@ -1,0 +1,83 @@
+"""Scores test rows with one adapter: `python -m stages.predict text|codes`.
+
+Whole users are drawn where fewer rows are asked for than there are, the same ones for both kinds.
+Killed and started again, it goes on where it was.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from stages.common.errors import run_stage
+from stages.common.params import load_section, load_shared
+from stages.common.progress import Progress
+from stages.common.scratch import scratch_folder
+from stages.common.seeds import generator
+from stages.common.tables import PREDICTIONS, write_json, write_table
+from stages.llm.model import load_adapter, load_llm
+from stages.llm.prompts import PromptSet, read_prompts, sample_groups
+from stages.llm.scoring import score_prompts
+from stages.predict.params import Predict
+from stages.predict.partial import PartialScores, read_score
+
+LLM_FOLDER = Path("models/llm")
+SOURCES = [Path(f"stages/{name}") for name in ("common", "llm", "predict")]
+
+
+def main() -> None:
+    """Reads prompts and adapter, writes scores and what they cost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=["text", "codes"])
+    kind = parser.parse_args().kind
+    params = load_section(Predict, "predict")
+    seed = load_shared("seed")
+    prompts_file, adapter = (
+        Path(f"data/prompts/{kind}/test.parquet"),
+        Path("models/adapters") / kind,
+    )
+    scratch = scratch_folder(
+        f"predict-{kind}",
+        [LLM_FOLDER, prompts_file, adapter, *SOURCES],
+        {"params": params.model_dump(), "seed": seed},
+    )
+    llm = load_adapter(load_llm(LLM_FOLDER, precision=params.precision), adapter)
+    chosen = sample_groups(prompts_file, params.rows, "user", generator(seed, "predict"))
+    test = read_prompts(prompts_file, chosen)
+    partial = PartialScores(scratch, len(test.prompts))
+    progress = Progress(f"predict {kind}", len(test.prompts), done=partial.done)
+    scores = score_prompts(
+        llm,
+        test.prompts,
+        prefixes=test.prefixes,
+        score=read_score(adapter),
+        token_budget=params.token_budget,
+        progress=progress,
+        scores=partial.scores,
+        after_batch=partial.save,
+    )
+    progress.close()
+    write_json(cost(test, partial.seconds), Path(f"metrics/cost/{kind}.json"))
+    write_table(
+        test.keys.append_column("score", pa.array(scores)),
+        Path(f"data/predictions/{kind}.parquet"),
+        PREDICTIONS,
+    )
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def cost(test: PromptSet, seconds: float) -> dict[str, float]:
+    """What the scoring took; apart from quality, since seconds change from run to run."""
+    rows = len(test.prompts)
+    return {
+        "rows": rows,
+        "tokens_per_prompt": float(np.mean(test.n_tokens)),
+        "seconds": seconds,
+        "rows_per_second": rows / seconds,
+    }
+
+
+if __name__ == "__main__":
+    run_stage(main)

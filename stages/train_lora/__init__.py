@@ -1,0 +1,1 @@
+"""Stage `train_lora`: a LoRA adapter that answers the prompts."""
