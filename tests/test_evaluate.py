@@ -18,8 +18,8 @@ from sklearn.metrics import roc_auc_score
 from stages.common.errors import InputError
 from stages.common.tables import INTERACTIONS, PREDICTIONS, write_table
 from stages.evaluate import __main__ as stage
-from stages.evaluate.plots import MOST_POINTS
-from stages.evaluate.predictions import METHODS
+from stages.evaluate.plots import MOST_POINTS, roc_points
+from stages.evaluate.predictions import METHODS, ScoredRows
 from stages.evaluate.summary import summary_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,8 +137,10 @@ def test_equal_scores_differ_by_nothing_in_every_draw() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_order_of_rows_in_a_file_never_counts() -> None:
+def test_the_order_of_rows_in_a_file_never_counts(test_rows: pd.DataFrame) -> None:
     before = evaluate()
+    shuffled = test_rows.sample(frac=1, random_state=8)
+    write_table(shuffled, Path("data/interactions/test.parquet"), INTERACTIONS)
     for method in METHODS:
         write_predictions(method, predictions(method).sample(frac=1, random_state=9))
     assert evaluate() == before
@@ -180,16 +182,27 @@ def test_a_wider_level_gives_a_wider_interval() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_roc_points_are_few_and_enclose_the_area_of_the_whole_curve() -> None:
+def test_roc_points_lie_on_each_methods_curve() -> None:
     found = evaluate()
     points = pd.read_csv("metrics/plots/roc.csv")
     assert list(points.columns) == ["method", "fpr", "tpr"]
     for title, method in (("text", "text"), ("codes", "codes"), ("BinMF", "binmf")):
         curve = points[points["method"] == title]
-        assert 2 < len(curve) <= MOST_POINTS
+        assert area(curve["fpr"], curve["tpr"]) == pytest.approx(found[method]["auc"], abs=1e-5)
+
+
+def test_a_long_roc_curve_is_thinned_and_keeps_its_ends_and_area() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 5000)
+    scores = {method: labels + rng.normal(size=5000) for method in METHODS}
+    flags = np.ones(5000, dtype=bool)
+    points = roc_points(ScoredRows(np.arange(5000), labels, flags, flags, scores, 5000, 5000))
+    for (_, curve), method in zip(points.groupby("method", sort=False), METHODS, strict=True):
+        assert MOST_POINTS / 2 < len(curve) <= MOST_POINTS
         assert curve["fpr"].is_monotonic_increasing and curve["tpr"].is_monotonic_increasing
         assert (curve[["fpr", "tpr"]].to_numpy()[[0, -1]] == [[0, 0], [1, 1]]).all()
-        assert area(curve["fpr"], curve["tpr"]) == pytest.approx(found[method]["auc"], abs=5e-3)
+        expected = roc_auc_score(labels, scores[method])
+        assert area(curve["fpr"], curve["tpr"]) == pytest.approx(expected, abs=2e-3)
 
 
 @pytest.mark.usefixtures("folder")
