@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -30,7 +31,7 @@ from stages.common.tables import (
 from stages.pretrain_hash.__main__ import main
 from stages.pretrain_hash.binmf import fit_binmf, rows_of
 from stages.pretrain_hash.params import PretrainHash
-from stages.pretrain_hash.quality import bit_summary, bit_table
+from stages.pretrain_hash.quality import bit_summary, bit_table, ranking_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 ML_1M = ROOT.parent / "shared/data/ml-1m-split"
@@ -267,6 +268,29 @@ def test_balance_and_entropy_of_bits_are_right() -> None:
     summary = bit_summary(table)
     assert summary["user"]["balance"] == {"mean": 0.5625, "min": 0, "max": 1}
     assert summary["item"]["entropy"]["max"] == 1
+
+
+def test_each_slice_holds_its_own_rows() -> None:
+    table = pa.table(
+        {
+            "uid": [1, 1, 1, 1, 2, 2, 3, 3],
+            "label": [1, 0, 1, 0, 1, 0, 1, 1],
+            "seen": [True] * 6 + [False] * 2,
+            "warm": [True] * 4 + [False] * 4,
+        }
+    )
+    found = ranking_metrics(table, np.array([4, 3, 2, 1, 0, 5, 9, 9]))
+    assert {name: found[name]["rows"] for name in ("seen", "warm", "cold")} == {
+        "seen": 6,
+        "warm": 4,
+        "cold": 2,
+    }
+    assert found["warm"]["auc"] == found["warm"]["uauc"] == 0.75
+    assert found["uauc"] == found["seen"]["uauc"] == (0.75 + 0) / 2
+    assert found["uauc_users"] == 2
+    assert found["seen"]["auc"] == pytest.approx(3 / 9)
+    assert found["cold"]["auc"] is None
+    assert found["cold"]["uauc_users"] == 0
 
 
 def test_untrained_users_do_not_count_in_the_balance_of_bits(project: Path) -> None:
