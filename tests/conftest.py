@@ -5,12 +5,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from stages.fetch_llm.origin import WHEELS
 from stages.fetch_llm.write import write_llm
 
 ROOT = Path(__file__).resolve().parent.parent
 LLM = "smollm2-135m"
+
+# A busy machine is no failure: an example may take as long as it takes.
+settings.register_profile("binllm", deadline=None)
+settings.load_profile("binllm")
 
 
 @pytest.fixture(scope="session")
