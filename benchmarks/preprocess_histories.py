@@ -43,9 +43,9 @@ def main() -> None:
         _, c = timed("write", lambda: _write(built.interactions, built.split, folder))
     print(f"after reading, {n:,} ratings: {a + b + c:.2f} s")
     rows = built.interactions.select(["uid", "iid", "label"]).to_pandas()
-    columns = tuple(rows[name].to_numpy() for name in ("uid", "iid", "label"))
-    ours, arrays = timed("histories in one pass", lambda: histories(*columns, _KEEP))
-    lists, walk = timed("histories, one walk over rows in Python", lambda: _walk(*columns))
+    uid, iid, label = (rows[name].to_numpy() for name in ("uid", "iid", "label"))
+    ours, arrays = timed("histories in one pass", lambda: histories(uid, iid, label, _KEEP))
+    lists, walk = timed("histories, one walk over rows in Python", lambda: _walk(uid, iid, label))
     sample = np.random.default_rng(1).choice(n, _SCANNED_ROWS, replace=False)
     scanned, scan = timed(
         f"histories of {_SCANNED_ROWS} rows, each scanning the table", lambda: _scan(rows, sample)

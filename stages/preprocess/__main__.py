@@ -15,11 +15,10 @@ from stages.common.tables import (
     write_json,
     write_table,
 )
-from stages.preprocess.build import build
 from stages.preprocess.checks import check, describe
+from stages.preprocess.engines import ENGINES
 from stages.preprocess.params import Preprocess
 from stages.preprocess.protocol import protocol
-from stages.preprocess.readers import read
 
 RAW = Path("data/raw")
 INTERACTIONS_FOLDER = Path("data/interactions")
@@ -38,9 +37,9 @@ def main() -> None:
         test_share=params.test_share,
         month_edges=params.month_edges,
     )
-    raw = read(dataset, RAW, params.table.model_dump(), year=rules.year)
-    built = build(raw, rules, params.keep_history)
-    n_raw = raw.interactions.num_rows
+    run = ENGINES[params.engine]
+    names = params.table.model_dump()
+    built, counts, n_raw = run(dataset, RAW, names, rules, params.keep_history)
     check(built, rules.split, keep_history=params.keep_history, n_raw=n_raw)
     with replacing(INTERACTIONS_FOLDER) as folder:
         for number, name in enumerate(SPLITS):
@@ -48,7 +47,7 @@ def main() -> None:
             write_table(rows, folder / f"{name}.parquet", INTERACTIONS)
         write_table(built.users, folder / "users.parquet", USERS)
         write_table(built.items, folder / "items.parquet", ITEMS)
-    write_json({"dataset": dataset, **describe(built, dict(raw.counts))}, METRICS)
+    write_json({"dataset": dataset, **describe(built, counts)}, METRICS)
 
 
 if __name__ == "__main__":

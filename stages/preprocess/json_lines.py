@@ -77,7 +77,7 @@ def stream(
     Raises:
         InputError: the file is missing, no gzip file, cut off, or has too many bad lines.
     """
-    parser = _Parser(path, dict(fields), optional, counts)
+    parser = LineParser(path, dict(fields), optional, counts)
     for block in _blocks(path):
         yield parser.parse(block)
     counts.refuse_too_many(path)
@@ -119,13 +119,23 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 @dataclass
-class _Parser:
+class LineParser:
+    """Parses blocks of lines of one file, in order.
+
+    Attributes:
+        path: the file, for messages.
+        fields: the wanted fields; numbers become float64.
+        optional: text fields that may be missing or of another kind: null then.
+        counts: filled in.
+    """
+
     path: Path
     fields: dict[str, Kind]
     optional: frozenset[str]
     counts: Counts
 
     def __post_init__(self) -> None:
+        """Lists the ways in which the fields may be written."""
         kinds = [
             [pa.string()] if kind == "text" else _NUMBER_TYPES for kind in self.fields.values()
         ]
