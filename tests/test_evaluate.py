@@ -270,17 +270,24 @@ def test_the_verdict_follows_the_interval(
 )
 def test_dvc_fills_the_plots_templates(template: str, x: str, y: str) -> None:
     stage.main()
-    points = pd.read_csv(f"metrics/plots/{template}.csv").assign(rev="workspace")
-    renderer = VegaRenderer(
-        points.to_dict("records"),
-        template,
-        template=template,
-        template_dir=str(ROOT / ".dvc/plots"),
-        x=x,
-        y=y,
-    )
-    filled = renderer.get_filled_template()
-    assert filled["data"]["values"] == points.to_dict("records")
+    check_filled(template, x, y, pd.read_csv(f"metrics/plots/{template}.csv"))
+
+
+@pytest.mark.parametrize(
+    ("template", "x", "y"), [("training", "rows", "auc"), ("bits", "bit", "balance")]
+)
+def test_dvc_fills_the_other_stages_templates(template: str, x: str, y: str) -> None:
+    table = {"rows": [50, 100], "loss": [0.7, 0.6], "auc": [0.5, 0.6]}
+    bits = {"side": ["user", "item"], "bit": [0, 0], "balance": [0.4, 0.5], "entropy": [0.9, 1.0]}
+    check_filled(template, x, y, pd.DataFrame(bits if template == "bits" else table))
+
+
+def check_filled(template: str, x: str, y: str, points: pd.DataFrame) -> None:
+    """Asserts that DVC's own renderer finds a place for all it has to say."""
+    records = points.assign(rev="workspace").to_dict("records")
+    place = {"template": template, "template_dir": str(ROOT / ".dvc/plots")}
+    filled = VegaRenderer(records, template, x=x, y=y, **place).get_filled_template()
+    assert filled["data"]["values"] == records
     assert "DVC_METRIC" not in json.dumps(filled)
 
 
