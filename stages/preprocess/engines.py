@@ -36,7 +36,7 @@ def on_spark(
         from stages.preprocess.spark_engine import run
     except ModuleNotFoundError as error:
         raise InputError(
-            f"preprocess.engine = 'spark': no module {error.name!r}; "
+            f"preprocess.engine = 'spark': needs PySpark (no module {error.name!r}); "
             "install requirements-spark.txt, or choose pandas"
         ) from None
     return run(dataset, folder, names, rules, keep_history)
