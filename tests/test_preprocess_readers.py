@@ -426,26 +426,44 @@ def merged(base: Any, changes: dict[str, Any]) -> Any:
     return base
 
 
-def test_the_documented_example_runs(tmp_path: Path) -> None:
+def run_example(folder: Path, changes: dict[str, Any]) -> Path:
+    """Runs both stages on the documented example; returns `data/interactions`."""
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    changes = YAML(typ="safe").load(ROOT / "docs/own-data/params.yaml")
-    with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:
-        yaml.dump(merged(params, changes), file)
-    shutil.copytree(ROOT / "docs/own-data", tmp_path / "docs/own-data")
+    documented = YAML(typ="safe").load(ROOT / "docs/own-data/params.yaml")
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(merged(merged(params, documented), changes), file)
     for stage in ("fetch_data", "preprocess"):
         command = [sys.executable, "-m", f"stages.{stage}"]
         ended = subprocess.run(
-            command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+            command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
         )
         assert ended.returncode == 0, ended.stderr
-    folder = tmp_path / "data/interactions"
+    return folder / "data/interactions"
+
+
+def test_the_documented_example_runs(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "docs/own-data", tmp_path / "docs/own-data")
+    folder = run_example(tmp_path, {})
     sizes = [read_table(folder / f"{name}.parquet", INTERACTIONS).num_rows for name in SPLITS]
     assert sizes == [9, 3, 3]
     with (ROOT / "docs/own-data/books.csv").open(encoding="utf-8") as file:
         books = {row["book"]: row["name"] for row in csv.DictReader(file)}
     items = read_table(folder / "items.parquet", ITEMS).to_pylist()
     assert {row["source_id"]: row["title"] for row in items} == books
+
+
+def test_labels_in_own_tables_are_the_labels_of_the_rows(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "docs/own-data", tmp_path / "docs/own-data")
+    by_rating = read_table(run_example(tmp_path, {}) / "train.parquet", INTERACTIONS)
+    path = tmp_path / "docs/own-data/interactions.csv"
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    lines = [f"{r['reader']},{r['book']},{int(int(r['stars']) >= 4)},{r['when']}" for r in rows]
+    path.write_text("\n".join(["reader,book,liked,when", *lines]) + "\n", encoding="utf-8")
+    changes = {"preprocess": {"table": {"rating": None, "label": "liked"}}}
+    by_label = read_table(run_example(tmp_path, changes) / "train.parquet", INTERACTIONS)
+    assert by_label.equals(by_rating) and set(by_label["label"].to_pylist()) == {0, 1}
 
 
 def test_the_documented_command_sets_what_the_documented_params_say() -> None:

@@ -36,6 +36,7 @@ def main() -> None:
         valid_share=params.valid_share,
         test_share=params.test_share,
         month_edges=params.month_edges,
+        labelled=dataset == "table" and params.table.label is not None,
     )
     run = ENGINES[params.engine]
     names = params.table.model_dump()

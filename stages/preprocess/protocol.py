@@ -150,6 +150,7 @@ def protocol(
     valid_share: float,
     test_share: float,
     month_edges: Sequence[int],
+    labelled: bool = False,
 ) -> Protocol:
     """Returns a data set's protocol; None stands for the data set's own choice.
 
@@ -160,6 +161,7 @@ def protocol(
         valid_share: for `per_user` and `fractions`.
         test_share: for `per_user` and `fractions`.
         month_edges: for `months`.
+        labelled: the user's own table holds labels, 0 or 1, in place of ratings.
     """
     kinds: dict[str, Split] = {
         "per_user": PerUser(valid_share, test_share),
@@ -173,9 +175,12 @@ def protocol(
         "table": kinds["per_user"],
     }
     amazon = dataset == "amazon-book"
-    own_threshold = 5.0 if amazon else 4.0
+    if labelled:
+        positive_from = 1.0
+    elif positive_from is None:
+        positive_from = 5.0 if amazon else 4.0
     return Protocol(
-        own_threshold if positive_from is None else positive_from,
+        positive_from,
         kinds[split] if split else own[dataset],
         year=2017 if amazon else None,
         more_than=20 if amazon else None,
