@@ -12,7 +12,7 @@ def files_of(stage: str) -> set[str]:
     The packages' `__init__.py` hold docstrings only (a test says so) and are left out, but for the
     stage's own.
     """
-    start = {path for path in (ROOT / "stages" / stage).glob("__*__.py")}
+    start = set((ROOT / "stages" / stage).glob("__*__.py"))
     found: set[Path] = set()
     while start:
         path = start.pop()

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+# Rows of one group in training, at most: a step shall see several users.
+TRAINING_GROUP_ROWS = 4
+
 
 @dataclass(frozen=True)
 class Group:

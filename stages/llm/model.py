@@ -151,6 +151,8 @@ def add_adapter(
         raise InputError(
             f"train_lora.lora.last_layers = {last_layers}: the LLM has {layers} layers"
         )
+    if targets == "all-linear":
+        targets = _linear_layers(llm)  # PEFT's own "all-linear" does not go with chosen layers
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
@@ -168,6 +170,12 @@ def add_adapter(
     except ValueError as error:
         raise InputError(f"train_lora.lora.targets = {targets!r}: {error}") from None
     return Llm(model, llm.tokenizer, llm.answer_ids, llm.device)
+
+
+def _linear_layers(llm: Llm) -> list[str]:
+    """Returns the names of the linear layers below the head."""
+    modules = llm.causal_lm.get_decoder().named_modules()
+    return sorted({name.split(".")[-1] for name, m in modules if isinstance(m, nn.Linear)})
 
 
 def load_adapter(llm: Llm, folder: Path, *, trainable: bool = False) -> Llm:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stages.common.errors import InputError
 from stages.common.tables import PROMPTS, read_table
+from stages.llm.batching import TRAINING_GROUP_ROWS
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def read_prompts(path: Path, chosen: NDArray[np.bool_] | None = None) -> PromptS
 def sample_groups(
     path: Path, rows: int | None, by: Literal["user", "prefix", "row"], rng: np.random.Generator
 ) -> NDArray:
-    """Draws whole groups of rows at random until there are at least `rows`.
+    """Draws groups of rows at random until there are at least `rows`.
 
     Args:
         path: a prompt table.
@@ -75,6 +76,10 @@ def sample_groups(
     if rows is None or rows >= len(table):
         return np.ones(len(table), dtype=bool)
     keys = {"user": ["uid"], "prefix": ["uid", "prefix"], "row": ["row"]}[by]
+    if by == "prefix":
+        # ID-only prompts share one prefix for all rows of a user: few users would be all one gets.
+        table["part"] = table.groupby(keys, sort=False).cumcount() // TRAINING_GROUP_ROWS
+        keys.append("part")
     group = table.groupby(keys, sort=False).ngroup().to_numpy()
     order = rng.permutation(group.max() + 1)
     size = np.bincount(group)[order]

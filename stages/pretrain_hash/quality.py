@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.common.ranking import auc, uauc
+from stages.common.ranking import sliced_metrics
 
 
 def ranking_metrics(table: pa.Table, scores: NDArray) -> dict[str, Any]:
@@ -18,19 +18,12 @@ def ranking_metrics(table: pa.Table, scores: NDArray) -> dict[str, Any]:
         scores: (n,) scores in the table's order.
 
     Returns:
-        `auc`, `uauc`, `uauc_users`, and the same under `seen`, `warm` and `cold` (not seen); an
-        undefined value is None.
+        `auc`, `uauc`, `uauc_users`, `rows`, and the same under `seen`, `warm` and `cold` (not
+        seen); an undefined value is None.
     """
-    uids, labels = table["uid"].to_numpy(), table["label"].to_numpy()
     seen, warm = (table[name].to_numpy(zero_copy_only=False) for name in ("seen", "warm"))
-    slices = {"seen": seen, "warm": warm, "cold": ~seen}
-    return {
-        **_metrics(uids, labels, scores),
-        **{
-            name: {"rows": int(rows.sum()), **_metrics(uids[rows], labels[rows], scores[rows])}
-            for name, rows in slices.items()
-        },
-    }
+    uids, labels = table["uid"].to_numpy(), table["label"].to_numpy()
+    return sliced_metrics(uids, labels, scores, {"seen": seen, "warm": warm, "cold": ~seen})
 
 
 def bit_table(bits: dict[str, NDArray[np.bool_]]) -> pd.DataFrame:
@@ -68,11 +61,6 @@ def bit_summary(table: pd.DataFrame) -> dict[str, Any]:
         }
         for side, lines in table.groupby("side", sort=False)
     }
-
-
-def _metrics(uids: NDArray, labels: NDArray, scores: NDArray) -> dict[str, Any]:
-    value, users = uauc(uids, labels, scores)
-    return {"auc": auc(labels, scores), "uauc": value, "uauc_users": users}
 
 
 def _entropy(share: NDArray[np.float64]) -> NDArray[np.float64]:

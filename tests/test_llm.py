@@ -1,0 +1,256 @@
+"""The LLM: equal scores however rows are batched, adapters that survive, training resumed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stages.common.errors import InputError
+from stages.common.progress import Progress
+from stages.common.ranking import auc
+from stages.llm.batching import (
+    collate,
+    group_rows,
+    pack_by_length,
+    shuffled_batches,
+    tokenize,
+)
+from stages.llm.model import (
+    Llm,
+    add_adapter,
+    check_adapter,
+    load_adapter,
+    load_llm,
+    resolve_precision,
+    store_adapter,
+    trainable_parameters,
+)
+from stages.llm.scoring import batch_scores, score_prompts
+from stages.llm.tokenizer import answer_id, load_tokenizer
+from stages.llm.tuning import LabelledPrompts, Tuned, tune
+
+LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear", "last_layers": None}
+
+
+@pytest.fixture(scope="module")
+def llm(tiny_llm_folder: Path) -> Llm:
+    return load_llm(tiny_llm_folder, precision="float32")
+
+
+def adapted(folder: Path, **changes: object) -> Llm:
+    return add_adapter(load_llm(folder, precision="float32"), **{**LORA, **changes}, seed=3)
+
+
+def prompts_of(seed: int, n: int) -> tuple[list[str], list[str]]:
+    """Random prompts, some with equal prefixes, as whole prompts and prefixes."""
+    rng = np.random.default_rng(seed)
+    words = ["Fargo", "Alien³", "M*A*S*H", "Amélie", "0101", "172.16", "Toy Story", "“Z”"]
+    heads = ["Liked: " + ", ".join(rng.choice(words, rng.integers(0, 12))) for _ in range(4)]
+    prefixes = [heads[i] for i in rng.integers(0, 4, n)]
+    tails = ["\nItem: " + " ".join(rng.choice(words, rng.integers(1, 6))) for _ in range(n)]
+    return [p + t + "\nAnswer:" for p, t in zip(prefixes, tails, strict=True)], prefixes
+
+
+@pytest.mark.parametrize("score", ["yes_logit", "yes_minus_no"])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 12), budget=st.sampled_from([1, 200, 4096]))
+def test_any_batching_gives_the_scores_of_one_by_one(
+    llm: Llm, score: str, seed: int, n: int, budget: int
+) -> None:
+    prompts, prefixes = prompts_of(seed, n)
+    alone = []
+    for prompt in prompts:
+        ids = torch.tensor([llm.tokenizer(prompt)["input_ids"]])
+        logits = llm.model(input_ids=ids, use_cache=False).logits[0, -1].detach()
+        yes, no = logits[llm.answer_ids]
+        alone.append((yes if score == "yes_logit" else yes - no).item())
+    for shared in (None, prefixes):
+        scores = score_prompts(llm, prompts, prefixes=shared, score=score, token_budget=budget)
+        np.testing.assert_allclose(scores, alone, atol=1e-4, rtol=1e-5)
+
+
+def test_a_shuffled_set_gets_the_same_scores(llm: Llm) -> None:
+    prompts, prefixes = prompts_of(0, 20)
+    order = np.random.default_rng(1).permutation(20)
+    scores = score_prompts(llm, prompts, prefixes=prefixes)
+    shuffled = score_prompts(
+        llm, [prompts[i] for i in order], prefixes=[prefixes[i] for i in order]
+    )
+    np.testing.assert_allclose(shuffled, scores[order], atol=1e-5, rtol=1e-5)
+
+
+def test_shared_prefixes_give_the_gradients_of_rows_alone(tiny_llm_folder: Path) -> None:
+    llm = adapted(tiny_llm_folder)
+    prompts, prefixes = prompts_of(5, 10)
+    ids = tokenize(llm.tokenizer, prompts)
+    gradients = []
+    for shared in (prefixes, None):
+        for pack in pack_by_length(group_rows(ids, shared), 600):
+            batch = collate(pack)
+            weights = torch.as_tensor(batch.rows + 1.0, dtype=torch.float32)
+            (batch_scores(llm, batch, "yes_logit") * weights).sum().backward()
+        parameters = trainable_parameters(llm.model)
+        gradients.append({name: p.grad.clone() for name, p in parameters.items()})
+        llm.model.zero_grad()
+    for name, gradient in gradients[0].items():
+        scale = gradient.abs().max().clamp(min=1)
+        assert (gradient - gradients[1][name]).abs().max() / scale < 1e-5, name
+
+
+def test_groups_hold_every_row_once_and_rebuild_its_tokens(llm: Llm) -> None:
+    prompts, prefixes = prompts_of(2, 30)
+    ids = tokenize(llm.tokenizer, prompts)
+    groups = group_rows(ids, prefixes, most_rows=3)
+    assert sorted(row for group in groups for row in group.rows) == list(range(30))
+    for group in groups:
+        assert len(group.rows) <= 3
+        for row, suffix in zip(group.rows, group.suffixes, strict=True):
+            assert group.prefix + suffix == ids[row]
+            assert suffix
+
+
+def test_an_epoch_trains_on_every_row_once_in_batches_of_the_asked_size(llm: Llm) -> None:
+    prompts, prefixes = prompts_of(2, 50)
+    groups = group_rows(tokenize(llm.tokenizer, prompts), prefixes, most_rows=4)
+    batches = list(shuffled_batches(groups, 8, np.random.default_rng(0), window=2))
+    rows = [[row for group in batch for row in group.rows] for batch in batches]
+    assert sorted(row for batch in rows for row in batch) == list(range(50))
+    assert max(map(len, rows)) < 8 + 4
+
+
+def test_answers_are_single_tokens_and_each_digit_is_its_own(tiny_llm_folder: Path) -> None:
+    tokenizer = load_tokenizer(tiny_llm_folder)
+    assert tokenizer.convert_ids_to_tokens(answer_id(tokenizer, " Yes")) == "ĠYes"
+    assert len(tokenizer("0101101001011010")["input_ids"]) == 16
+    with pytest.raises(InputError, match="not one token"):
+        answer_id(tokenizer, " Absolutely not")
+
+
+def test_an_adapter_reloads_to_the_same_scores(tiny_llm_folder: Path, tmp_path: Path) -> None:
+    llm = adapted(tiny_llm_folder)
+    weights = {name: torch.randn_like(p) / 9 for name, p in trainable_parameters(llm.model).items()}
+    store_adapter(llm, weights, tmp_path / "adapter")
+    prompts, prefixes = prompts_of(1, 8)
+    scores = score_prompts(llm, prompts, prefixes=prefixes)
+    plain = load_llm(tiny_llm_folder, precision="float32")
+    assert np.abs(score_prompts(plain, prompts) - scores).max() > 0.01
+    again = load_adapter(plain, tmp_path / "adapter")
+    np.testing.assert_array_equal(score_prompts(again, prompts, prefixes=prefixes), scores)
+
+
+def test_an_empty_or_missing_adapter_is_refused(tiny_llm_folder: Path, tmp_path: Path) -> None:
+    llm = adapted(tiny_llm_folder)  # fresh: every lora_B is zero
+    weights = {name: p.detach() for name, p in trainable_parameters(llm.model).items()}
+    store_adapter(llm, weights, tmp_path / "adapter")
+    with pytest.raises(InputError, match="empty"):
+        check_adapter(tmp_path / "adapter")
+    with pytest.raises(InputError, match="no such file"):
+        check_adapter(tmp_path / "nowhere")
+
+
+def test_only_the_last_layers_are_adapted_when_asked(tiny_llm_folder: Path) -> None:
+    names = trainable_parameters(adapted(tiny_llm_folder, last_layers=1).model)
+    assert names and all(".layers.1." in name for name in names)
+    with pytest.raises(InputError, match="2 layers"):
+        adapted(tiny_llm_folder, last_layers=3)
+
+
+def test_unknown_layer_names_are_refused(tiny_llm_folder: Path) -> None:
+    with pytest.raises(InputError, match=r"lora\.targets"):
+        adapted(tiny_llm_folder, targets=["nothing_proj"])
+
+
+def test_bfloat16_is_chosen_only_where_the_cpu_multiplies_it() -> None:
+    flags = Path("/proc/cpuinfo")
+    if not flags.is_file():
+        pytest.skip("no /proc/cpuinfo to compare with")
+    native = any(flag in flags.read_text() for flag in ("avx512_bf16", "amx_bf16"))
+    chosen = resolve_precision("auto", torch.device("cpu"))
+    assert chosen == (torch.bfloat16 if native else torch.float32)
+    assert resolve_precision("float32", torch.device("cpu")) == torch.float32
+
+
+def planted(n: int, seed: int) -> LabelledPrompts:
+    """Prompts whose label is the candidate's first bit."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, n)
+    tails = ["".join(map(str, rng.integers(0, 2, 3))) for _ in range(n)]
+    prefixes = [f"User code: {u:03b}" for u in rng.integers(0, 8, n)]
+    prompts = [
+        f"{p}\nItem code: {y}{t}\nAnswer:" for p, y, t in zip(prefixes, labels, tails, strict=True)
+    ]
+    return LabelledPrompts(prompts, prefixes, labels)
+
+
+def train(folder: Path, data: LabelledPrompts, scratch: Path, **changes: object) -> Tuned:
+    settings_ = {
+        "score": "yes_minus_no",
+        "epochs": 2,
+        "batch_rows": 8,
+        "micro_tokens": 600,
+        "learning_rate": 3e-3,
+        "weight_decay": 0.0,
+        "warmup": 0.1,
+        "evaluations": 3,
+        "seed": 1,
+        "title": "test",
+    }
+    llm = adapted(folder, dropout=0.1)
+    return tune(llm, data, planted(64, 99), scratch=scratch, **{**settings_, **changes})
+
+
+def test_training_learns_a_planted_rule_and_nothing_from_shuffled_labels(
+    tiny_llm_folder: Path, tmp_path: Path
+) -> None:
+    data = planted(320, 0)
+    tuned = train(tiny_llm_folder, data, tmp_path / "a")
+    assert tuned.best["auc"] > 0.95
+    assert tuned.curve[-1]["rows"] == 640
+    labels = np.random.default_rng(0).permutation(data.labels)
+    shuffled = LabelledPrompts(data.prompts, data.prefixes, labels)
+    last = train(tiny_llm_folder, shuffled, tmp_path / "b", evaluations=1)
+    assert last.best["auc"] < 0.85
+
+
+def test_a_cut_training_ends_with_the_same_adapter(
+    tiny_llm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = planted(160, 0)
+    whole = train(tiny_llm_folder, data, tmp_path / "whole")
+    monkeypatch.setattr("stages.llm.tuning.CHECKPOINT_SECONDS", 0.0)
+    advance = Progress.advance
+    for cut_after in (3, 20, 30):  # steps since the last start; 40 in all
+        steps = iter(range(1000))
+
+        def cut(self: Progress, n: int, note: str = "") -> None:
+            advance(self, n, note)
+            if next(steps) == cut_after:  # noqa: B023
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Progress, "advance", cut)
+        try:
+            resumed = train(tiny_llm_folder, data, tmp_path / "cut")
+        except KeyboardInterrupt:
+            continue
+    monkeypatch.setattr(Progress, "advance", advance)
+    resumed = train(tiny_llm_folder, data, tmp_path / "cut")
+    assert resumed.curve == whole.curve
+    for name, weights in whole.weights.items():
+        assert torch.equal(resumed.weights[name], weights), name
+
+
+def test_one_class_is_refused_before_training(tiny_llm_folder: Path, tmp_path: Path) -> None:
+    data = planted(32, 0)
+    ones = LabelledPrompts(data.prompts, data.prefixes, np.ones(32))
+    with pytest.raises(InputError, match="one class"):
+        train(tiny_llm_folder, ones, tmp_path)
+
+
+def test_planted_auc_is_not_trivial() -> None:
+    data = planted(64, 99)
+    length = np.array([len(prompt) for prompt in data.prompts], dtype=float)
+    value = auc(data.labels, length)
+    assert value is not None and 0.3 < value < 0.7

@@ -1,0 +1,361 @@
+"""The real pipeline: `dvc repro` in a temporary clone, on a slice of ml-100k, with a truncated LLM.
+
+Which stages a change re-runs is read off real runs, since a dry run does not cascade.
+"""
+
+import ast
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
+from imports import ROOT, files_of
+from ruamel.yaml import YAML
+
+from stages.fetch_data.sources import fetch
+
+STAGES = [
+    "fetch_data",
+    "fetch_llm",
+    "preprocess",
+    "pretrain_hash",
+    "export_codes",
+    "materialize_prompts@text",
+    "materialize_prompts@codes",
+    "train_lora@text",
+    "train_lora@codes",
+    "predict@text",
+    "predict@codes",
+    "evaluate",
+]
+AFTER_CODES = {"materialize_prompts@codes", "train_lora@codes", "predict@codes", "evaluate"}
+SMALL = {
+    "llm.source": "{llm}",
+    "fetch_data.source": "{data}",
+    "pretrain_hash.epochs": 3,
+    "materialize_prompts.max_titles": 2,
+    "train_lora.train_rows.text": 48,
+    "train_lora.train_rows.codes": 48,
+    "train_lora.valid_rows": 40,
+    "train_lora.evaluations": 2,
+    "predict.rows": 80,
+    "evaluate.replicates": 50,
+}
+
+
+def resolved_pipeline() -> dict[str, dict]:
+    """Returns every stage of `dvc.yaml` with its templates filled in, as DVC resolves them."""
+    with Repo(str(ROOT)) as repo:
+        return {
+            stage.addressing: {
+                "cmd": stage.cmd,
+                "deps": {
+                    dep.def_path for dep in stage.deps if not isinstance(dep, ParamsDependency)
+                },
+                "params": {
+                    key
+                    for dep in stage.deps
+                    if isinstance(dep, ParamsDependency)
+                    for key in dep.params
+                },
+            }
+            for stage in repo.index.stages
+        }
+
+
+PIPELINE = resolved_pipeline()
+
+
+def test_the_pipeline_has_the_stages_of_the_design() -> None:
+    assert set(STAGES) <= set(PIPELINE)
+
+
+@pytest.mark.parametrize("stage", sorted(PIPELINE))
+def test_a_stage_depends_on_exactly_the_source_files_it_imports(stage: str) -> None:
+    imported = files_of(stage.split("@")[0])
+    listed: set[str] = set()
+    for dep in PIPELINE[stage]["deps"]:
+        if dep.startswith("stages/"):
+            path = ROOT / dep
+            files = path.rglob("*.py") if path.is_dir() else [path]
+            listed |= {file.relative_to(ROOT).as_posix() for file in files}
+    assert listed == imported
+
+
+def test_package_files_hold_docstrings_only() -> None:
+    for path in (ROOT / "stages").rglob("__init__.py"):
+        body = ast.parse(path.read_text()).body
+        assert len(body) == 1 and isinstance(body[0], ast.Expr), path
+
+
+def test_no_stage_imports_another_and_arrows_point_down() -> None:
+    below = {"common": {"common"}, "llm": {"llm", "common"}, "collab": {"collab", "common"}}
+    for path in (ROOT / "stages").rglob("*.py"):
+        room = path.relative_to(ROOT / "stages").parts[0]
+        allowed = below.get(room, {room, "llm", "collab", "common"})
+        for name in re.findall(r"^\s*(?:from|import) stages\.(\w+)", path.read_text(), re.M):
+            assert name in allowed, f"{path} imports stages.{name}"
+
+
+def run(
+    args: list[str], cwd: Path, *, fails: bool = False, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command; shows all it printed where its exit status is not the expected one."""
+    bin_folder = str(Path(sys.executable).parent)
+    path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", **environment}
+    result = subprocess.run(args, cwd=cwd, env=env, capture_output=True, text=True)
+    assert (result.returncode != 0) == fails, f"{args}\n{result.stdout}\n{result.stderr}"
+    return result
+
+
+def stages_run(result: subprocess.CompletedProcess[str]) -> set[str]:
+    """Returns the stages whose command was executed."""
+    return set(re.findall(r"Running stage '([^']+)'", result.stdout))
+
+
+def experiment(clone: Path, **changes: object) -> set[str]:
+    """`dvc exp run -S key=value …`; returns the stages that ran."""
+    args = [word for key, value in changes.items() for word in ("-S", f"{key}={value}")]
+    return stages_run(run(["dvc", "exp", "run", *args], clone))
+
+
+def set_params(clone: Path, changes: dict[str, object]) -> None:
+    yaml = YAML()
+    path = clone / "params.yaml"
+    params = yaml.load(path)
+    for key, value in changes.items():
+        *outer, last = key.split(".")
+        section = params
+        for part in outer:
+            section = section[part]
+        assert last in section, key
+        section[last] = value
+    yaml.dump(params, path)
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real ml-100k, cut to 60 users."""
+    whole, cut = tmp_path_factory.mktemp("ml-100k"), tmp_path_factory.mktemp("ml-100k-cut")
+    fetch("ml-100k", None, whole)
+    rows = pd.read_csv(whole / "ml-100k.inter", sep="\t", dtype=str)
+    rows[rows["user_id:token"].astype(int) <= 60].to_csv(
+        cut / "ml-100k.inter", sep="\t", index=False
+    )
+    shutil.copy(whole / "ml-100k.item", cut)
+    return cut
+
+
+@pytest.fixture(scope="session")
+def clone(
+    tmp_path_factory: pytest.TempPathFactory, small_data: Path, tiny_llm_folder: Path
+) -> Path:
+    """A fresh git repository with the project's files as they are, and small params committed."""
+    folder = tmp_path_factory.mktemp("clone") / "project"
+    listed = run(["git", "ls-files", "-co", "--exclude-standard", "-z"], ROOT).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file() and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    shutil.rmtree(folder / "metrics", ignore_errors=True)
+    set_params(
+        folder,
+        {
+            key: value.format(llm=tiny_llm_folder, data=small_data)
+            if isinstance(value, str)
+            else value
+            for key, value in SMALL.items()
+        },
+    )
+    run(["git", "init", "-q"], folder)
+    commit(folder, "start")
+    return folder
+
+
+def commit(folder: Path, message: str) -> None:
+    run(["git", "add", "-A"], folder)
+    who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    run(["git", *who, "commit", "-q", "--allow-empty", "-m", message], folder)
+
+
+@pytest.fixture(scope="session")
+def reproduced(clone: Path) -> Path:
+    """The clone after one whole `dvc repro`, committed."""
+    trace = clone.parent / "trace.jsonl"
+    result = run(["dvc", "repro"], clone, BINLLM_TRACE_PARAMS=str(trace))
+    assert stages_run(result) == set(PIPELINE)
+    assert "AUC" in result.stdout  # the summary that ends the run
+    commit(clone, "reproduced")
+    return clone
+
+
+@pytest.mark.slow
+def test_repro_writes_metrics_for_text_codes_and_binmf(reproduced: Path) -> None:
+    quality = json.loads((reproduced / "metrics/evaluate.json").read_text())
+    for method in ("text", "codes", "binmf"):
+        assert 0 <= quality[method]["auc"] <= 1
+        assert quality[method]["rows"] == quality["text"]["rows"] >= 80
+    difference = quality["difference"]["auc"]
+    assert difference["low"] <= difference["value"] <= difference["high"]
+
+
+@pytest.mark.slow
+def test_predicted_users_are_whole_and_the_same_for_text_and_codes(reproduced: Path) -> None:
+    test = pd.read_parquet(reproduced / "data/interactions/test.parquet")
+    text, codes = (
+        pd.read_parquet(reproduced / f"data/predictions/{kind}.parquet")
+        for kind in ("text", "codes")
+    )
+    assert text["row"].tolist() == codes["row"].tolist()
+    counts = text.groupby("uid").size()
+    assert 80 <= len(text) < len(test)
+    assert counts.equals(test[test["uid"].isin(counts.index)].groupby("uid").size())
+
+
+@pytest.mark.slow
+def test_nothing_runs_a_second_time(reproduced: Path) -> None:
+    assert stages_run(run(["dvc", "repro"], reproduced)) == set()
+    assert experiment(reproduced) == set()
+
+
+CHANGES: list[tuple[str, object, set[str]]] = [
+    ("compress", "true", AFTER_CODES),
+    ("train_lora.tuning", "intuitive", {"train_lora@codes", "predict@codes", "evaluate"}),
+    ("evaluate.replicates", 60, {"evaluate"}),
+    ("pretrain_hash.dim", 16, AFTER_CODES | {"pretrain_hash", "export_codes"}),
+    ("materialize_prompts.fields", "codes", AFTER_CODES),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("key", "value", "expected"), CHANGES)
+def test_a_change_reruns_these_stages_and_going_back_none(
+    reproduced: Path, key: str, value: object, expected: set[str]
+) -> None:
+    assert experiment(reproduced, **{key: value}) == expected
+    if key == "compress":
+        diff = run(["dvc", "metrics", "diff"], reproduced).stdout
+        assert "codes.auc" in diff and "text.auc" not in diff
+    run(["git", "checkout", "-q", "."], reproduced)
+    assert stages_run(run(["dvc", "repro"], reproduced)) == set()
+
+
+@pytest.mark.slow
+def test_a_changed_source_file_reruns_only_its_importers(reproduced: Path) -> None:
+    path = reproduced / "stages/evaluate/summary.py"
+    before = path.read_text()
+    path.write_text(before + "\n# changed\n")
+    assert stages_run(run(["dvc", "repro"], reproduced)) == {"evaluate"}
+    path.write_text(before)
+    assert stages_run(run(["dvc", "repro"], reproduced)) == set()
+
+
+@pytest.mark.slow
+def test_stages_read_only_keys_that_they_list(reproduced: Path) -> None:
+    """A key that is read but not listed would be a silent cache error."""
+    for stage, resolved in PIPELINE.items():
+        trace = reproduced.parent / f"{stage}.jsonl"
+        if stage.startswith(("fetch", "preprocess", "pretrain", "export")):
+            continue  # they list their whole sections; the next test looks at the shared keys
+        run(resolved["cmd"].split(), reproduced, BINLLM_TRACE_PARAMS=str(trace))
+        read = {json.loads(line) for line in trace.read_text().splitlines()}
+        listed = resolved["params"]
+        for key in read:
+            covered = any(key == k or key.startswith(f"{k}.") for k in listed)
+            opened = any(k.startswith(f"{key}.") for k in listed)
+            assert covered or opened, f"{stage} reads {key}, which dvc.yaml does not list"
+        for key in listed:
+            used = any(r == key or r.startswith(f"{key}.") for r in read)
+            assert used, f"{stage} lists {key}, which it does not read"
+    run(["git", "checkout", "-q", "."], reproduced)
+
+
+@pytest.mark.slow
+def test_shared_keys_are_listed_where_they_are_read() -> None:
+    for stage, resolved in PIPELINE.items():
+        sources = "".join((ROOT / f).read_text() for f in files_of(stage.split("@")[0]))
+        for key in re.findall(r"load_shared\(\"(\w+)\"\)", sources):
+            if (key, stage) != ("compress", "materialize_prompts@text"):
+                assert key in resolved["params"], f"{stage} reads {key}"
+
+
+@pytest.mark.slow
+def test_training_killed_at_any_moment_goes_on_to_the_same_adapter(reproduced: Path) -> None:
+    adapter = reproduced / "models/adapters/text/adapter_model.safetensors"
+    expected = adapter.read_bytes()
+    for checkpoints in (1, 2):
+        kill_training(reproduced, checkpoints)
+        assert not list((reproduced / "models/adapters").glob(".*"))
+        assert list((reproduced / ".scratch").glob("train_lora-text-*"))
+    result = run([sys.executable, "-m", "stages.train_lora", "text"], reproduced)
+    assert adapter.read_bytes() == expected
+    assert not list((reproduced / ".scratch").glob("train_lora-text-*")), result.stderr
+
+
+def kill_training(clone: Path, checkpoints: int) -> None:
+    """Starts training step 1 and kills it once it has written so many checkpoints."""
+    training = subprocess.Popen(
+        [sys.executable, "-m", "stages.train_lora", "text"], cwd=clone, stderr=subprocess.PIPE
+    )
+    written: set[int] = set()
+    deadline = time.monotonic() + 120
+    while len(written) < checkpoints and time.monotonic() < deadline:
+        written |= {p.stat().st_mtime_ns for p in clone.glob(".scratch/train_lora-text-*/*.pt")}
+        assert training.poll() is None, "training ended before it could be killed"
+    training.send_signal(signal.SIGKILL)
+    training.wait()
+    assert len(written) >= checkpoints
+
+
+BAD_VALUES = [
+    ("compress", "maybe", "compress = 'maybe'"),
+    ("train_lora.learning_rate", "fast", "train_lora.learning_rate = 'fast'"),
+    ("train_lora.tuning", "three_step", "'two_step' or 'intuitive'"),
+    ("train_lora.lora.rank", 0, "train_lora.lora.rank = 0"),
+    ("predict.rows", -1, "predict.rows = -1"),
+    ("materialize_prompts.fields", "titles", "'text+codes' or 'codes'"),
+    ("pretrain_hash.dim", 30, "pretrain_hash.dim = 30"),
+    ("evaluate.level", 2, "evaluate.level = 2"),
+    ("preprocess.engine", "abacus", "preprocess.engine = 'abacus'"),
+    ("dataset", "netflix", "dataset = 'netflix'"),
+]
+STAGE_OF = {"compress": "materialize_prompts codes", "dataset": "preprocess"}
+
+
+@pytest.fixture
+def params_restored(reproduced: Path) -> Iterator[Path]:
+    before = (reproduced / "params.yaml").read_bytes()
+    yield reproduced
+    (reproduced / "params.yaml").write_bytes(before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("key", "value", "message"), BAD_VALUES)
+def test_a_bad_value_ends_in_one_line_and_writes_nothing(
+    params_restored: Path, key: str, value: object, message: str
+) -> None:
+    set_params(params_restored, {key: value})
+    before = run(["git", "status", "--porcelain", "--ignored"], params_restored).stdout
+    section = key.split(".")[0]
+    default = f"{section} text" if section in {"train_lora", "predict"} else section
+    if section == "materialize_prompts":
+        default = "materialize_prompts codes"
+    command = STAGE_OF.get(key, default).split()
+    result = run(
+        [sys.executable, "-m", f"stages.{command[0]}", *command[1:]], params_restored, fails=True
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: params.yaml: ") and message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert run(["git", "status", "--porcelain", "--ignored"], params_restored).stdout == before
