@@ -1,0 +1,92 @@
+"""LightGCN: vectors smoothed over the graph of who liked what (He et al. 2020)."""
+
+import torch
+from torch import Tensor
+
+from stages.collab.fitting import Rows
+from stages.collab.layers import vector_table
+from stages.collab.vectors import VectorModel
+
+
+class LightGCN(VectorModel):
+    """Inner product of vectors that are the mean over the layers of a linear propagation.
+
+    Users and items are the nodes of one graph, users first; ids 0, the paddings, are nodes
+    without neighbours.
+
+    Attributes:
+        nodes: (n_users + 1 + n_items + 1, dim) vectors of layer 0, all that is learned.
+    """
+
+    def __init__(
+        self,
+        positives: Rows,
+        *,
+        n_users: int,
+        n_items: int,
+        dim: int,
+        layers: int,
+        init_std: float,
+        rng: torch.Generator,
+    ) -> None:
+        """Builds the graph and draws the vectors of layer 0.
+
+        Args:
+            positives: the rows that are the graph's edges; one pair counts once.
+            n_users: users have ids 1..n_users.
+            n_items: items have ids 1..n_items.
+            dim: length of the vectors.
+            layers: how often vectors are propagated; 0 is plain matrix factorisation.
+            init_std: standard deviation of the initial elements.
+            rng: source of the initial elements.
+        """
+        super().__init__()
+        self.n_users, self.n_items = n_users, n_items
+        self._layers = layers
+        n_nodes = n_users + 1 + n_items + 1
+        self.nodes = vector_table(n_nodes, dim, std=init_std, rng=rng)
+        # A plain attribute: as a buffer it would be copied with each best state.
+        self._adjacency = normalised_adjacency(
+            positives.users, positives.items + n_users + 1, n_nodes
+        )
+
+    def vectors(self) -> Tensor:
+        """Returns all nodes' vectors: e = mean over k of e(k), e(k + 1) = D^-1/2 A D^-1/2 e(k).
+
+        He et al. 2020, equations 7 (in matrix form) and 8 with equal weights.
+        """
+        layer = total = self.nodes
+        for _ in range(self._layers):
+            layer = torch.sparse.mm(self._adjacency, layer)
+            total = total + layer
+        return total / (self._layers + 1)
+
+    def user_vectors(self, users: Tensor) -> Tensor:
+        """Returns (n, dim) vectors of (n,) users."""
+        return self.vectors()[users]
+
+    def item_vectors(self, items: Tensor) -> Tensor:
+        """Returns (n, dim) vectors of (n,) items."""
+        return self.vectors()[items + self.n_users + 1]
+
+    def forward(self, rows: Rows) -> Tensor:
+        """Returns (n,) inner products, propagating once for both sides."""
+        vectors = self.vectors()
+        return (vectors[rows.users] * vectors[rows.items + self.n_users + 1]).sum(-1)
+
+
+def normalised_adjacency(one: Tensor, other: Tensor, n_nodes: int) -> Tensor:
+    """Returns the symmetric D^-1/2 A D^-1/2 of an undirected graph, sparse.
+
+    Args:
+        one: (m,) one end of each edge.
+        other: (m,) the other end; repeated edges count once.
+        n_nodes: rows and columns of the matrix; a node without edges has a row of zeros.
+    """
+    edges = torch.unique(torch.stack([one, other]), dim=1)
+    both = torch.cat([edges, edges.flip(0)], dim=1)
+    degree = torch.bincount(both[0], minlength=n_nodes).double()
+    weights = (degree[both[0]] * degree[both[1]]).rsqrt().float()
+    return torch.sparse_coo_tensor(
+        both, weights, (n_nodes, n_nodes), check_invariants=True
+    ).coalesce()
