@@ -1,0 +1,588 @@
+"""MF, LightGCN, SASRec and DIN: the models by themselves, and the stage run for real."""
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from sklearn.metrics import roc_auc_score
+
+from stages.collab.din import DeepInterestNetwork
+from stages.collab.fitting import CollaborativeModel, Rows, score, train_epoch
+from stages.collab.histories import HistoryRows, padded_histories
+from stages.collab.layers import Dice, Dropout
+from stages.collab.lightgcn import LightGCN
+from stages.collab.sasrec import SASRec
+from stages.common.errors import run_stage
+from stages.common.ranking import uauc
+from stages.common.tables import (
+    INTERACTIONS,
+    ITEMS,
+    PREDICTIONS,
+    SPLITS,
+    USERS,
+    read_table,
+    write_table,
+)
+from stages.compare.__main__ import main
+from stages.compare.methods import METHODS
+
+ROOT = Path(__file__).resolve().parent.parent
+N_USERS, N_ITEMS, GROUPS = 60, 40, 4
+WITH_HISTORY = ("sasrec", "din")
+QUICK: dict[str, dict[str, Any]] = {
+    "mf": {"dim": 8, "lr": 0.02, "batch_size": 256, "epochs": 30},
+    "lightgcn": {"dim": 8, "lr": 0.02, "batch_size": 256, "epochs": 20},
+    "sasrec": {"dim": 16, "history": 8, "lr": 0.01, "batch_size": 256, "epochs": 8},
+    "din": {"dim": 8, "history": 8, "lr": 0.01, "batch_size": 256, "epochs": 8},
+}
+
+
+def rng(seed: int = 1) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# Planted interactions, and the stage on them.
+
+
+def planted(kind: str) -> pd.DataFrame:
+    """Rows in time's order of users who like one group of items, nine times in ten.
+
+    `users`: each user has a group for good. `moods`: a user's group changes now and then, and the
+    rows come from users that are new in each split, so that only histories tell. `shuffled`:
+    as `users`, but labels are drawn by lot.
+    """
+    draw = np.random.default_rng(7)
+    n = 5000
+    users, items = draw.integers(1, N_USERS + 1, n), draw.integers(1, N_ITEMS + 1, n)
+    split = np.repeat(SPLITS, [3000, 800, 1200])
+    group = users % GROUPS
+    if kind == "moods":
+        third = N_USERS // 3
+        users = 1 + (users - 1) % third + third * np.unique(split, return_inverse=True)[1]
+        group = (users + np.arange(n) // 1200) % GROUPS
+    liked = (group == items % GROUPS) ^ (draw.random(n) < 0.1)
+    rows = pd.DataFrame({"uid": users, "iid": items, "label": liked, "split": split})
+    if kind == "shuffled":
+        rows["label"] = draw.permutation(liked)
+    held: dict[int, list[int]] = {}
+    histories = []
+    for user, item, positive in zip(users, items, rows["label"], strict=True):
+        histories.append(held.setdefault(user, [])[-25:])
+        held[user] = [*held[user], item] if positive else held[user]
+    rows["history"] = histories
+    return rows
+
+
+def write_interactions(folder: Path, kind: str) -> None:
+    rows = planted(kind)
+    train = rows[rows["split"] == "train"]
+    known = rows["uid"].isin(train["uid"])
+    rows = rows.assign(row=range(len(rows)), timestamp=range(len(rows)), seen=known, warm=known)
+    rows["label"] = rows["label"].astype("int8")
+    for name in SPLITS:
+        part = rows[rows["split"] == name].drop(columns="split")
+        write_table(part, folder / f"{name}.parquet", INTERACTIONS)
+    for key, name, schema, n in (
+        ("uid", "users", USERS, N_USERS),
+        ("iid", "items", ITEMS, N_ITEMS),
+    ):
+        ids = np.arange(1, n + 1)
+        counts = np.bincount(train[key], minlength=n + 1)[1:]
+        table = pd.DataFrame({key: ids, "source_id": ids.astype(str), "n_train": counts})
+        if key == "iid":
+            table["title"] = "A title"
+        write_table(table, folder / f"{name}.parquet", schema)
+
+
+def write_params(changes: dict[str, dict[str, Any]], *, seed: int = 1) -> None:
+    """Writes the project's params with some keys of the methods changed."""
+    yaml = YAML()
+    params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["seed"] = seed
+    params["compare"]["measures"]["replicates"] = 50
+    for part, values in changes.items():
+        params["compare"][part].update(values)
+    text = io.StringIO()
+    yaml.dump(params, text)
+    Path("params.yaml").write_text(text.getvalue(), encoding="utf-8")
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch, method: str, *, seed: int = 1, **changes: Any
+) -> dict[str, Any]:
+    write_params({method: {**QUICK[method], **changes}}, seed=seed)
+    monkeypatch.setattr(sys, "argv", ["compare", method])
+    main()
+    return json.loads(Path(f"metrics/compare/{method}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def interactions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folders = {}
+    for kind in ("users", "moods", "shuffled"):
+        folders[kind] = tmp_path_factory.mktemp(kind)
+        write_interactions(folders[kind] / "data/interactions", kind)
+    return folders
+
+
+@pytest.fixture
+def project(interactions: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with planted interactions of the kind `users`."""
+    monkeypatch.chdir(tmp_path)
+    link(interactions["users"])
+    return tmp_path
+
+
+def link(source: Path) -> None:
+    """Puts the interactions of another folder into the working one."""
+    folder = Path("data/interactions")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (source / "data/interactions").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_planted_tastes_are_learned(
+    project: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    quality = run(monkeypatch, method)
+    assert quality["auc"] > 0.75
+    assert quality["uauc"] > 0.75
+    assert quality["valid"]["auc"] > 0.75
+    assert quality["rows"] == 1200
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_shuffled_labels_teach_nothing(
+    interactions: dict[str, Path], project: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    link(interactions["shuffled"])
+    assert 0.43 < run(monkeypatch, method)["auc"] < 0.57
+
+
+def test_tastes_of_new_users_are_read_from_histories_alone(
+    interactions: dict[str, Path], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link(interactions["moods"])
+    found = {method: run(monkeypatch, method)["auc"] for method in ("mf", *WITH_HISTORY)}
+    assert found["mf"] < 0.58
+    assert found["sasrec"] > 0.7
+    assert found["din"] > 0.7
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_metrics_are_those_of_the_scores_written(
+    project: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    quality = run(monkeypatch, method, epochs=2)
+    found = read_table(Path(f"data/predictions/{method}.parquet"), PREDICTIONS).to_pandas()
+    rows = pd.read_parquet("data/interactions/test.parquet")
+    for name in ("row", "uid", "iid", "label"):
+        assert found[name].tolist() == rows[name].tolist()
+    assert quality["auc"] == pytest.approx(roc_auc_score(rows["label"], found["score"]))
+    mean, users = uauc(rows["uid"].to_numpy(), rows["label"].to_numpy(), found["score"].to_numpy())
+    assert (quality["uauc"], quality["uauc_users"]) == (mean, users)
+    for metric in ("auc", "uauc"):
+        span = quality["intervals"][metric]
+        assert span["low"] < quality[metric] < span["high"]
+    assert quality["seen"]["rows"] + quality["cold"]["rows"] == quality["rows"] == len(rows)
+    assert 0 < quality["ndcg"] <= 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_seed_gives_one_set_of_bytes_and_another_seed_other_scores(
+    project: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    outputs = [project / f"data/predictions/{method}.parquet"]
+    outputs.append(project / f"metrics/compare/{method}.json")
+    before = torch.random.get_rng_state()
+    contents = []
+    for seed in (1, 1, 2):
+        run(monkeypatch, method, epochs=2, seed=seed)
+        contents.append([path.read_bytes() for path in outputs])
+    assert contents[0] == contents[1]
+    assert contents[0][0] != contents[2][0]
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_is_as_large_as_its_metrics_say(
+    project: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    sizes = {
+        "mf": (N_USERS + 1 + N_ITEMS + 1) * 8,
+        "lightgcn": (N_USERS + 1 + N_ITEMS + 1) * 8,
+        # vectors and slots; six products, two norms; the last norm
+        "sasrec": (N_ITEMS + 1 + 8) * 16 + 6 * (16 * 16 + 16) + 2 * 32 + 32,
+        # vectors; attention 32-4-1 and scorer 24-4-1, each with four slopes
+        "din": (N_USERS + 1 + N_ITEMS + 1) * 8 + (33 * 4 + 4 + 5) + (25 * 4 + 4 + 5),
+    }
+    small = {"sasrec": {"blocks": 1}, "din": {"attention": [4], "hidden": [4]}}
+    quality = run(monkeypatch, method, epochs=1, **small.get(method, {}))
+    assert quality["parameters"] == sizes[method]
+
+
+# Bad input.
+
+BAD = [
+    ("mf", "dim", 0),
+    ("mf", "lr", 0),
+    ("mf", "lr", float("nan")),
+    ("mf", "weight_decay", -1),
+    ("mf", "init_std", 0),
+    ("mf", "layers", 2),
+    ("lightgcn", "layers", -1),
+    ("lightgcn", "batch_size", 0.5),
+    ("sasrec", "history", 0),
+    ("sasrec", "blocks", 0),
+    ("sasrec", "dropout", 1),
+    ("sasrec", "patience", None),
+    ("din", "attention", []),
+    ("din", "hidden", [64, 0]),
+    ("din", "activation", "relu"),
+    ("din", "epochs", 0),
+    ("measures", "replicates", 1),
+    ("measures", "level", 1),
+]
+
+
+@pytest.mark.parametrize(("part", "key", "value"), BAD)
+def test_a_bad_value_ends_in_one_line_and_writes_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    part: str,
+    key: str,
+    value: Any,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params({part: {key: value}})
+    assert_refused(monkeypatch, capsys, "mf", f"compare.{part}.{key}")
+
+
+def test_heads_that_do_not_share_the_vectors_end_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params({"sasrec": {"dim": 32, "heads": 3}})
+    assert_refused(monkeypatch, capsys, "sasrec", "dim 32 must be a multiple of heads 3")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("uid", N_USERS + 5, f"uid {N_USERS + 5}, expected 1..{N_USERS}"),
+        ("iid", 0, f"iid 0, expected 1..{N_ITEMS}"),
+        ("history", [1, 99], f"item in history 99, expected 1..{N_ITEMS}"),
+    ],
+)
+def test_a_row_that_names_an_unknown_id_ends_in_one_line(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    column: str,
+    value: Any,
+    message: str,
+) -> None:
+    write_params(QUICK)
+    path = Path("data/interactions/test.parquet")
+    rows = pd.read_parquet(path)
+    rows.at[3, column] = value
+    write_table(rows, path, INTERACTIONS)
+    assert_refused(monkeypatch, capsys, "din", message)
+
+
+def test_missing_interactions_end_in_one_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params(QUICK)
+    Path("data/interactions/valid.parquet").unlink()
+    assert_refused(monkeypatch, capsys, "lightgcn", "valid.parquet: no such file")
+
+
+def assert_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    method: str,
+    message: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["compare", method])
+    with pytest.raises(SystemExit) as caught:
+        run_stage(main)
+    assert caught.value.code == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert len(printed.splitlines()) == 1
+    assert not Path("metrics").exists()
+    assert not Path("data/predictions").exists()
+
+
+# Histories.
+
+
+@given(st.lists(st.lists(st.integers(1, 99), max_size=12), max_size=8), st.integers(1, 10))
+def test_padded_histories_hold_the_last_items_at_the_right_end(
+    lists: list[list[int]], length: int
+) -> None:
+    values = np.array([item for items in lists for item in items], dtype=np.int32)
+    offsets = np.cumsum([0, *map(len, lists)])
+    table = padded_histories(values, offsets, length=length)
+    expected = [[0] * (length - len(items)) + items[-length:] for items in lists]
+    assert table.tolist() == expected
+
+
+def test_a_row_keeps_its_history_when_rows_are_taken() -> None:
+    rows = history_rows([[0, 1], [2, 3], [0, 0]])
+    taken = rows.take(torch.tensor([1, 0]))
+    assert taken.histories.tolist() == [[2, 3], [0, 1]]
+    assert taken.users.tolist() == [2, 1]
+    assert rows.take(slice(1, 3)).histories.tolist() == [[2, 3], [0, 0]]
+
+
+def test_models_that_read_histories_refuse_rows_without() -> None:
+    ids = np.arange(1, 4)
+    for model in (sasrec(), din()):
+        with pytest.raises(TypeError, match="HistoryRows"):
+            score(model, Rows.of(ids, ids, ids > 1))
+
+
+def history_rows(histories: list[list[int]], *, items: int = 1) -> HistoryRows:
+    n = len(histories)
+    rows = Rows.of(np.arange(1, n + 1), np.full(n, items), np.arange(n) % 2)
+    table = torch.tensor(histories, dtype=torch.int32)
+    return HistoryRows(rows.users, rows.items, rows.labels, table)
+
+
+def sasrec(*, blocks: int = 2, dropout: float = 0.0) -> SASRec:
+    return SASRec(
+        n_items=9, length=5, dim=8, blocks=blocks, heads=2, dropout=dropout, init_std=1, rng=rng()
+    )
+
+
+def din(*, activation: str = "dice") -> DeepInterestNetwork:
+    return DeepInterestNetwork(
+        n_users=9,
+        n_items=9,
+        dim=8,
+        attention=[8],
+        hidden=[8],
+        activation=activation,  # type: ignore[arg-type]
+        dropout=0.0,
+        init_std=1,
+        rng=rng(),
+    )
+
+
+# LightGCN.
+
+
+def dense_vectors(nodes: torch.Tensor, edges: set[tuple[int, int]], layers: int) -> torch.Tensor:
+    """LightGCN written with dense matrices, as the paper's section 3.1.3 has it."""
+    adjacency = torch.zeros(len(nodes), len(nodes), dtype=torch.float64)
+    for one, other in edges:
+        adjacency[one, other] = adjacency[other, one] = 1
+    root = adjacency.sum(1).clamp(min=1e-300).rsqrt() * (adjacency.sum(1) > 0)
+    smooth = torch.diag(root) @ adjacency @ torch.diag(root)
+    powers = [torch.linalg.matrix_power(smooth, k) @ nodes.double() for k in range(layers + 1)]
+    return torch.stack(powers).mean(0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.integers(1, 4)), min_size=1, max_size=12),
+    st.integers(0, 4),
+)
+@settings(max_examples=30)
+def test_propagation_is_the_papers_on_dense_matrices(
+    pairs: list[tuple[int, int]], layers: int
+) -> None:
+    model = lightgcn(pairs, layers=layers)
+    expected = dense_vectors(model.nodes.detach(), {(u, 6 + i) for u, i in pairs}, layers)
+    torch.testing.assert_close(model.vectors().double(), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_two_nodes_of_one_edge_propagate_to_their_mean_by_hand() -> None:
+    model = lightgcn([(1, 1)], layers=1)
+    user, item = model.nodes[1], model.nodes[6 + 1]
+    both = torch.tensor([1])
+    torch.testing.assert_close(model.user_vectors(both)[0], (user + item) / 2)
+    torch.testing.assert_close(model.item_vectors(both)[0], (user + item) / 2)
+    alone = torch.tensor([3])
+    torch.testing.assert_close(model.user_vectors(alone)[0], model.nodes[3] / 2)
+
+
+def test_a_repeated_edge_counts_once() -> None:
+    once, twice = lightgcn([(1, 1), (1, 2)]), lightgcn([(1, 1), (1, 2), (1, 1)])
+    assert torch.equal(once.vectors(), twice.vectors())
+
+
+def test_gradients_flow_back_through_the_graph() -> None:
+    model = lightgcn([(1, 1), (2, 1), (2, 3)], layers=3)
+    rows = Rows.of(np.array([1]), np.array([3]), np.array([1]))
+    model(rows).sum().backward()
+    assert model.nodes.grad is not None
+    found = model.nodes.grad.clone()
+    leaf = model.nodes.detach().double().requires_grad_()
+    vectors = dense_vectors(leaf, {(1, 7), (2, 7), (2, 9)}, 3)
+    (vectors[1] * vectors[9]).sum().backward()
+    assert leaf.grad is not None
+    torch.testing.assert_close(found.double(), leaf.grad, atol=1e-6, rtol=1e-5)
+
+
+def test_its_graph_holds_liked_train_rows_only() -> None:
+    rows = Rows.of(np.array([1, 1, 2]), np.array([1, 2, 2]), np.array([1, 0, 1]))
+    model = METHODS["lightgcn"](
+        rows, n_users=5, n_items=4, dim=3, layers=1, init_std=1.0, rng=rng()
+    )
+    assert isinstance(model, LightGCN)
+    expected = dense_vectors(model.nodes.detach(), {(1, 7), (2, 8)}, 1)
+    torch.testing.assert_close(model.vectors().double(), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_propagation_is_that_of_pytorch_geometric() -> None:
+    geometric = pytest.importorskip("torch_geometric.nn")
+    pairs = [(1, 1), (1, 2), (2, 2), (3, 4), (5, 1)]
+    model = lightgcn(pairs, layers=3)
+    oracle = geometric.LightGCN(num_nodes=len(model.nodes), embedding_dim=3, num_layers=3)
+    with torch.no_grad():
+        oracle.embedding.weight.copy_(model.nodes)
+    edges = torch.tensor([(u, 6 + i) for u, i in pairs]).T
+    both = torch.cat([edges, edges.flip(0)], dim=1)
+    torch.testing.assert_close(oracle.get_embedding(both), model.vectors())
+
+
+def lightgcn(pairs: list[tuple[int, int]], *, layers: int = 2) -> LightGCN:
+    users, items = (np.array(side) for side in zip(*pairs, strict=True))
+    positives = Rows.of(users, items, np.ones(len(pairs)))
+    return LightGCN(positives, n_users=5, n_items=4, dim=3, layers=layers, init_std=1.0, rng=rng())
+
+
+# SASRec.
+
+
+@pytest.mark.parametrize("model", [sasrec(), din()], ids=["sasrec", "din"])
+def test_what_stands_for_padding_changes_nothing(model: CollaborativeModel) -> None:
+    rows = history_rows([[0, 0, 0, 3, 4], [0, 0, 0, 0, 0], [1, 2, 3, 4, 5]])
+    before = score(model, rows)
+    with torch.no_grad():
+        model.get_parameter("items")[0] = 1e3
+    assert np.array_equal(score(model, rows), before)
+    assert np.isfinite(before).all()
+
+
+def test_the_slots_of_padding_change_nothing_in_sasrec() -> None:
+    model, rows = sasrec(), history_rows([[0, 0, 0, 3, 4]])
+    before = score(model, rows)
+    with torch.no_grad():
+        model.positions[:3] = 1e3
+    assert np.array_equal(score(model, rows), before)
+    with torch.no_grad():
+        model.positions[3, 0] += 1  # in one element: a shift of all is what a norm takes away
+    assert not np.array_equal(score(model, rows), before)
+
+
+def test_gradients_are_finite_and_none_reaches_padding() -> None:
+    rows = history_rows([[0, 0, 0, 3, 4], [0, 0, 0, 0, 0]])
+    for model in (sasrec(), din()):
+        model(rows).sum().backward()
+        gradient = model.items.grad
+        assert gradient is not None and torch.isfinite(gradient).all()
+        assert not gradient[0].any()
+        assert gradient[3].any() and gradient[4].any()
+
+
+def test_no_slot_of_sasrec_sees_a_later_one() -> None:
+    model = sasrec(blocks=2)
+    seen = []
+    model.blocks[1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    for last in (4, 7):
+        model.eval().states(torch.tensor([[1, 2, 3, 8, last]]))
+    assert torch.equal(seen[0][:, :4], seen[1][:, :4])
+    assert not torch.equal(seen[0][:, 4], seen[1][:, 4])
+
+
+def test_order_and_every_item_of_the_history_matter_to_sasrec() -> None:
+    states = (
+        sasrec()
+        .eval()
+        .states(torch.tensor([[0, 1, 2, 3, 4], [0, 2, 1, 3, 4], [0, 5, 2, 3, 4], [1, 2, 3, 4, 5]]))
+    )
+    for one in range(4):
+        for other in range(one):
+            assert (states[one] - states[other]).abs().max() > 1e-4
+
+
+def test_sasrec_scores_by_the_inner_product_of_state_and_candidate() -> None:
+    model = sasrec()
+    rows = history_rows([[0, 1, 2, 3, 4], [0, 0, 0, 0, 6]], items=7)
+    expected = model.eval().states(rows.histories) @ model.items[7]
+    torch.testing.assert_close(torch.from_numpy(score(model, rows)), expected.detach())
+
+
+# DIN.
+
+
+@pytest.mark.parametrize("activation", ["dice", "prelu"])
+def test_padding_takes_no_part_in_training_din(activation: str) -> None:
+    """More padded slots leave the whole training, Dice's averages included, as it is."""
+    histories = [[0, 3, 4], [0, 0, 0], [5, 6, 7], [0, 0, 8]]
+    states = []
+    for wider in (0, 4):
+        model = din(activation=activation)
+        rows = history_rows([[0] * wider + items for items in histories], items=2)
+        adam = torch.optim.Adam(model.parameters(), lr=0.01)
+        for _ in range(3):
+            train_epoch(model, rows, adam, batch_size=4, rng=rng(2))
+        states.append(torch.cat([value.flatten() for value in model.state_dict().values()]))
+    assert torch.equal(states[0], states[1])
+
+
+def test_the_interest_of_din_is_the_sum_of_weighed_items() -> None:
+    model = din(activation="prelu").eval()
+    candidates = model.items[torch.tensor([2, 2, 5])]
+    found = model.interests(torch.tensor([[0, 3, 4], [0, 0, 0], [0, 3, 4]]), candidates)
+    for place, candidate in ((0, model.items[2]), (2, model.items[5])):
+        expected = torch.zeros(8)
+        for liked in (model.items[3], model.items[4]):
+            pair = torch.cat([liked, candidate, liked - candidate, liked * candidate])
+            expected = expected + model.attention(pair[None])[0] * liked
+        torch.testing.assert_close(found[place], expected)
+    assert not found[1].any()
+    assert (found[0] - found[2]).abs().max() > 1e-4
+
+
+# Layers.
+
+
+def test_dice_is_a_prelu_that_bends_at_the_mean_of_its_inputs() -> None:
+    dice = Dice(1)
+    with torch.no_grad():
+        dice.alpha.fill_(0.25)
+    s = torch.randn(5000, 1, generator=rng()) * 3 + 7
+    p = torch.sigmoid((s - s.mean()) / s.std(correction=0))
+    torch.testing.assert_close(dice.train()(s), p * s + (1 - p) * 0.25 * s)
+    for _ in range(100):
+        dice(s)
+    torch.testing.assert_close(dice.eval()(s), dice.train()(s), atol=1e-2, rtol=1e-2)
+
+
+def test_dice_trains_on_a_batch_of_one_row() -> None:
+    dice = Dice(3)
+    assert torch.isfinite(dice.train()(torch.ones(1, 3))).all()
+    assert dice.mean.tolist() == [0, 0, 0]
+
+
+def test_dropout_thins_out_in_training_only_and_keeps_the_mean() -> None:
+    dropout, x = Dropout(0.3, rng()), torch.ones(100_000)
+    thinned = dropout.train()(x)
+    assert thinned.mean().item() == pytest.approx(1, abs=0.01)
+    assert (thinned == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert torch.equal(dropout.eval()(x), x)
