@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from stages.common.errors import InputError
 from stages.common.progress import Progress
-from stages.common.ranking import auc
 from stages.llm.batching import (
     collate,
     group_rows,
@@ -174,24 +173,30 @@ def test_bfloat16_is_chosen_only_where_the_cpu_multiplies_it() -> None:
 
 
 def planted(n: int, seed: int) -> LabelledPrompts:
-    """Prompts whose label is the candidate's first bit."""
+    """Prompts whose label says whether the candidate is one of three films."""
     rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, n)
-    tails = ["".join(map(str, rng.integers(0, 2, 3))) for _ in range(n)]
+    films = rng.integers(0, 6, n)
+    names = ["Alien", "Brazil", "Casablanca", "Dune", "Eraser", "Fargo"]
     prefixes = [f"User code: {u:03b}" for u in rng.integers(0, 8, n)]
     prompts = [
-        f"{p}\nItem code: {y}{t}\nAnswer:" for p, y, t in zip(prefixes, labels, tails, strict=True)
+        f"{p}\nItem: {names[film]}\nAnswer:" for p, film in zip(prefixes, films, strict=True)
     ]
-    return LabelledPrompts(prompts, prefixes, labels)
+    return LabelledPrompts(prompts, prefixes, (films % 2).astype(np.int8))
 
 
-def train(folder: Path, data: LabelledPrompts, scratch: Path, **changes: object) -> Tuned:
+def train(
+    folder: Path,
+    data: LabelledPrompts,
+    scratch: Path,
+    valid: LabelledPrompts | None = None,
+    **changes: object,
+) -> Tuned:
     settings_ = {
         "score": "yes_minus_no",
-        "epochs": 2,
+        "epochs": 3,
         "batch_rows": 8,
         "micro_tokens": 600,
-        "learning_rate": 3e-3,
+        "learning_rate": 2e-3,
         "weight_decay": 0.0,
         "warmup": 0.1,
         "evaluations": 3,
@@ -199,20 +204,26 @@ def train(folder: Path, data: LabelledPrompts, scratch: Path, **changes: object)
         "title": "test",
     }
     llm = adapted(folder, dropout=0.1)
-    return tune(llm, data, planted(64, 99), scratch=scratch, **{**settings_, **changes})
+    valid = valid or planted(128, 99)
+    return tune(llm, [data], valid, scratch=scratch, **{**settings_, **changes})
+
+
+def shuffled(data: LabelledPrompts) -> LabelledPrompts:
+    labels = np.random.default_rng(0).permutation(data.labels)
+    return LabelledPrompts(data.prompts, data.prefixes, labels)
 
 
 def test_training_learns_a_planted_rule_and_nothing_from_shuffled_labels(
     tiny_llm_folder: Path, tmp_path: Path
 ) -> None:
-    data = planted(320, 0)
+    data, valid = planted(320, 0), planted(128, 99)
     tuned = train(tiny_llm_folder, data, tmp_path / "a")
-    assert tuned.best["auc"] > 0.95
-    assert tuned.curve[-1]["rows"] == 640
-    labels = np.random.default_rng(0).permutation(data.labels)
-    shuffled = LabelledPrompts(data.prompts, data.prefixes, labels)
-    last = train(tiny_llm_folder, shuffled, tmp_path / "b", evaluations=1)
-    assert last.best["auc"] < 0.85
+    assert tuned.best["auc"] > 0.9
+    assert tuned.curve[-1]["rows"] == 960
+    last = train(
+        tiny_llm_folder, shuffled(data), tmp_path / "b", valid=shuffled(valid), evaluations=1
+    )
+    assert 0.35 < last.best["auc"] < 0.65
 
 
 def test_a_cut_training_ends_with_the_same_adapter(
@@ -222,7 +233,7 @@ def test_a_cut_training_ends_with_the_same_adapter(
     whole = train(tiny_llm_folder, data, tmp_path / "whole")
     monkeypatch.setattr("stages.llm.tuning.CHECKPOINT_SECONDS", 0.0)
     advance = Progress.advance
-    for cut_after in (3, 20, 30):  # steps since the last start; 40 in all
+    for cut_after in (3, 20, 30):  # steps since the last start; 60 in all
         steps = iter(range(1000))
 
         def cut(self: Progress, n: int, note: str = "") -> None:
@@ -247,10 +258,3 @@ def test_one_class_is_refused_before_training(tiny_llm_folder: Path, tmp_path: P
     ones = LabelledPrompts(data.prompts, data.prefixes, np.ones(32))
     with pytest.raises(InputError, match="one class"):
         train(tiny_llm_folder, ones, tmp_path)
-
-
-def test_planted_auc_is_not_trivial() -> None:
-    data = planted(64, 99)
-    length = np.array([len(prompt) for prompt in data.prompts], dtype=float)
-    value = auc(data.labels, length)
-    assert value is not None and 0.3 < value < 0.7

@@ -4,8 +4,9 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from stages.common.ranking import auc
 from stages.common.seeds import derived_seed, generator
 from stages.common.tables import replacing
 from stages.llm.batching import (
+    TRAINING_GROUP_ROWS,
     Group,
     collate,
     group_rows,
@@ -31,6 +33,7 @@ from stages.llm.scoring import Score, batch_scores, score_prompts
 
 CHECKPOINT_SECONDS = 30.0  # between two checkpoints: what a kill can lose, at most
 _CHECKPOINT = "checkpoint.pt"
+_RECENT = 512  # rows behind the running AUC
 
 
 @dataclass(frozen=True)
@@ -59,18 +62,78 @@ class Tuned:
 
 @dataclass
 class _State:
-    """All that a cut run needs to go on: kept in step with the optimizer's own state."""
+    """How far training is: what a cut run needs beside the weights."""
 
     step: int = 0
     rows: int = 0
     losses: list[float] = field(default_factory=list)
-    recent: list[tuple[float, int]] = field(default_factory=list)
+    recent: list[tuple[float, float]] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
+
+    def count(self, loss: float, scores: Sequence[float], labels: Sequence[float]) -> None:
+        """Takes in one optimizer step."""
+        self.step += 1
+        self.rows += len(scores)
+        self.losses.append(loss)
+        self.recent = [*self.recent, *zip(scores, labels, strict=True)][-_RECENT:]
+
+    def note(self) -> str:
+        """Returns the running loss and AUC for the progress line."""
+        scores, labels = np.array(self.recent).T
+        running = auc(labels, scores)
+        note = f"loss {np.mean(self.losses[-16:]):.3f}"
+        return note + (f"  AUC {running:.3f}" if running is not None else "")
+
+
+class _AdapterOptimizer:
+    """AdamW on float32 copies of the adapter's weights.
+
+    Where the LLM computes in bfloat16, small steps would be lost in its own weights.
+    """
+
+    def __init__(self, llm: Llm, learning_rate: float, weight_decay: float) -> None:
+        self._parameters = trainable_parameters(llm.model)
+        self._peak = learning_rate
+        self.masters = {name: p.detach().float().clone() for name, p in self._parameters.items()}
+        self._adamw = torch.optim.AdamW(
+            self.masters.values(), lr=learning_rate, weight_decay=weight_decay
+        )
+
+    def step(self, share_of_peak: float) -> None:
+        """Applies the gradients (clipped to norm 1) that lie on the LLM's parameters."""
+        for group in self._adamw.param_groups:
+            group["lr"] = self._peak * share_of_peak
+        for name, parameter in self._parameters.items():
+            self.masters[name].grad = None if parameter.grad is None else parameter.grad.float()
+            parameter.grad = None
+        torch.nn.utils.clip_grad_norm_(self.masters.values(), 1.0)
+        self._adamw.step()
+        self._publish()
+
+    def copy(self) -> dict[str, Tensor]:
+        """Returns the float32 weights of this moment."""
+        return {name: master.clone() for name, master in self.masters.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns all that the next step depends on."""
+        return {"masters": self.masters, "adamw": self._adamw.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up what `state_dict` returned."""
+        for name, master in self.masters.items():
+            master.copy_(state["masters"][name])
+        self._adamw.load_state_dict(state["adamw"])
+        self._publish()
+
+    def _publish(self) -> None:
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(self.masters[name])
 
 
 def tune(
     llm: Llm,
-    train: LabelledPrompts,
+    train: Sequence[LabelledPrompts],
     valid: LabelledPrompts,
     *,
     score: Score,
@@ -87,16 +150,15 @@ def tune(
 ) -> Tuned:
     """Trains the adapter on BCE-with-logits of the score (BinLLM Eq. 6).
 
-    AdamW keeps float32 copies of the adapter's weights, so that small steps are not lost where the
-    LLM computes in bfloat16. Learning rate: linear warm-up, then cosine to 0. The best of
-    `evaluations` evenly spaced checkpoints by validation AUC is returned.
+    Learning rate: linear warm-up, then cosine to 0. Of `evaluations` evenly spaced checkpoints the
+    best by validation AUC is returned.
 
     Args:
         llm: the LLM with a trainable adapter.
-        train: rows to train on.
+        train: rows to train on, in phases, one after the other under one schedule.
         valid: rows to choose the checkpoint on.
         score: the number that is trained and later ranks.
-        epochs: passes over `train`.
+        epochs: passes over each phase.
         batch_rows: rows of an optimizer step (whole groups of equal prefix: at least so many).
         micro_tokens: padded tokens computed at once; bounds the memory, changes no result but by
             rounding.
@@ -111,82 +173,63 @@ def tune(
     Raises:
         InputError: labels of one class only, where AUC has no meaning, or a loss that is no number.
     """
-    for name, part in (("train", train), ("valid", valid)):
+    for part in (*train, valid):
         if len(set(np.asarray(part.labels).tolist())) < 2:
-            raise InputError(f"{title}: the {name} rows have one class only; take more rows")
-    parameters = trainable_parameters(llm.model)
-    masters = {name: p.detach().float().clone() for name, p in parameters.items()}
-    optimizer = torch.optim.AdamW(
-        masters.values(), lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.999)
-    )
-    groups = group_rows(
-        tokenize(llm.tokenizer, train.prompts), train.prefixes, most_rows=batch_rows
-    )
-    steps = [batch for epoch in range(epochs) for batch in _epoch(groups, batch_rows, seed, epoch)]
+            which = "valid" if part is valid else "train"
+            raise InputError(f"{title}: the {which} rows have one class only; take more rows")
+    labels = np.concatenate([phase.labels for phase in train]).astype(np.float32)
+    steps = _all_steps(llm, train, epochs, batch_rows, seed)
     evaluate_after = {round(len(steps) * (i + 1) / evaluations) for i in range(evaluations)}
-    labels = torch.tensor(np.asarray(train.labels), dtype=torch.float32, device=llm.device)
-
-    state = _State()
-    best_weights: dict[str, Tensor] = {}
+    optimizer = _AdapterOptimizer(llm, learning_rate, weight_decay)
     torch.manual_seed(derived_seed(seed, "dropout"))
-    saved = _load(scratch)
-    if saved is not None:
-        state = _State(**json.loads(saved["state"]))
-        for name, master in masters.items():
-            master.copy_(saved["masters"][name])
-        optimizer.load_state_dict(saved["optimizer"])
-        best_weights = saved["best_weights"]
-        torch.set_rng_state(saved["rng"])
-        if torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(saved["cuda_rng"])
-    _copy(masters, parameters)
+    state, best = _resume(scratch, optimizer)
 
-    progress = Progress(title, len(train.labels) * epochs, done=state.rows)
+    progress = Progress(title, len(labels) * epochs, done=state.rows)
     last_checkpoint = time.monotonic()
-    for number, batch in enumerate(steps):
-        if number < state.step:
-            continue
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * _schedule(number, len(steps), warmup)
+    for number in range(state.step, len(steps)):
         llm.model.train()
-        loss, scores, rows = _gradients(llm, batch, labels, score, micro_tokens)
+        loss, scores, rows = _gradients(llm, steps[number], labels, score, micro_tokens)
         if not math.isfinite(loss):
-            raise InputError(
-                f"{title}: loss {loss} at step {number}; lower train_lora.learning_rate"
-            )
-        for name, parameter in parameters.items():
-            masters[name].grad = parameter.grad.float() if parameter.grad is not None else None
-            parameter.grad = None
-        torch.nn.utils.clip_grad_norm_(masters.values(), 1.0)
-        optimizer.step()
-        _copy(masters, parameters)
-
-        state.step, state.rows = number + 1, state.rows + len(rows)
-        state.losses.append(loss)
-        seen = zip(scores, np.asarray(train.labels)[rows].tolist(), strict=True)
-        state.recent = [*state.recent, *((float(s), int(y)) for s, y in seen)][-512:]
-        progress.advance(len(rows), _note(state))
-        if state.step in evaluate_after:
+            raise InputError(f"{title}: loss {loss} at step {number}; lower the learning rate")
+        optimizer.step(_schedule(number, len(steps), warmup))
+        state.count(loss, scores, labels[rows].tolist())
+        progress.advance(len(rows), state.note())
+        evaluated = state.step in evaluate_after
+        if evaluated:
             entry = _evaluate(llm, valid, score, state)
-            if not best_weights or entry["auc"] > max(e["auc"] for e in state.curve):
-                best_weights = {name: master.clone() for name, master in masters.items()}
+            if not best or entry["auc"] > max(e["auc"] for e in state.curve):
+                best = optimizer.copy()
             state.curve.append(entry)
             state.losses = []
-        due = time.monotonic() - last_checkpoint >= CHECKPOINT_SECONDS
-        if due or state.step in evaluate_after:
-            _save(scratch, state, masters, optimizer, best_weights)
+        if evaluated or time.monotonic() - last_checkpoint >= CHECKPOINT_SECONDS:
+            _checkpoint(scratch, state, optimizer, best)
             last_checkpoint = time.monotonic()
-    best = max(state.curve, key=lambda entry: entry["auc"])
-    progress.close(f"best validation AUC {best['auc']:.4f} after {best['rows']:,.0f} rows")
-    return Tuned(best_weights, state.curve, best)
+    chosen = max(state.curve, key=lambda entry: entry["auc"])
+    progress.close(f"best validation AUC {chosen['auc']:.4f} after {chosen['rows']:,.0f} rows")
+    return Tuned(best, state.curve, chosen)
 
 
-def _epoch(groups: list[Group], batch_rows: int, seed: int, epoch: int) -> list[list[Group]]:
-    return list(shuffled_batches(groups, batch_rows, generator(seed, f"epoch {epoch}")))
+def _all_steps(
+    llm: Llm, train: Sequence[LabelledPrompts], epochs: int, batch_rows: int, seed: int
+) -> list[list[Group]]:
+    """Returns the batches of all phases and epochs; rows are numbered through the phases."""
+    steps: list[list[Group]] = []
+    first = 0
+    for number, phase in enumerate(train):
+        token_ids = tokenize(llm.tokenizer, phase.prompts)
+        groups = [
+            replace(group, rows=[first + row for row in group.rows])
+            for group in group_rows(token_ids, phase.prefixes, most_rows=TRAINING_GROUP_ROWS)
+        ]
+        for epoch in range(epochs):
+            rng = generator(seed, f"phase {number} epoch {epoch}")
+            steps += shuffled_batches(groups, batch_rows, rng)
+        first += len(phase.prompts)
+    return steps
 
 
 def _gradients(
-    llm: Llm, batch: list[Group], labels: Tensor, score: Score, micro_tokens: int
+    llm: Llm, batch: list[Group], labels: NDArray, score: Score, micro_tokens: int
 ) -> tuple[float, list[float], list[int]]:
     """Adds up the batch's gradients in pieces of bounded size; the loss is the mean over rows."""
     n_rows = sum(len(group.rows) for group in batch)
@@ -194,7 +237,7 @@ def _gradients(
     for piece in pack_by_length(batch, micro_tokens):
         tensors = collate(piece).to(llm.device)
         logits = batch_scores(llm, tensors, score)
-        target = labels[torch.as_tensor(tensors.rows, device=llm.device)]
+        target = torch.as_tensor(labels[tensors.rows], device=llm.device)
         loss = F.binary_cross_entropy_with_logits(logits, target, reduction="sum") / n_rows
         loss.backward()
         total += loss.item()
@@ -218,33 +261,15 @@ def _evaluate(llm: Llm, valid: LabelledPrompts, score: Score, state: _State) -> 
     return {"rows": state.rows, "loss": float(np.mean(state.losses)), "auc": value}
 
 
-def _note(state: _State) -> str:
-    scores, labels = np.array(state.recent).T
-    running = auc(labels, scores)
-    note = f"loss {np.mean(state.losses[-16:]):.3f}"
-    return note + (f"  AUC {running:.3f}" if running is not None else "")
-
-
-def _copy(masters: dict[str, Tensor], parameters: dict[str, torch.nn.Parameter]) -> None:
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(masters[name])
-
-
-def _save(
-    scratch: Path,
-    state: _State,
-    masters: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-    best_weights: dict[str, Tensor],
+def _checkpoint(
+    scratch: Path, state: _State, optimizer: _AdapterOptimizer, best: dict[str, Tensor]
 ) -> None:
     with replacing(scratch / _CHECKPOINT) as partial:
         torch.save(
             {
-                "state": json.dumps(state.__dict__),
-                "masters": masters,
+                "state": json.dumps(asdict(state)),
                 "optimizer": optimizer.state_dict(),
-                "best_weights": best_weights,
+                "best": best,
                 "rng": torch.get_rng_state(),
                 "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             },
@@ -252,8 +277,14 @@ def _save(
         )
 
 
-def _load(scratch: Path) -> dict | None:
+def _resume(scratch: Path, optimizer: _AdapterOptimizer) -> tuple[_State, dict[str, Tensor]]:
+    """Takes up the checkpoint if there is one; returns the state and the best weights so far."""
     path = scratch / _CHECKPOINT
     if not path.is_file():
-        return None
-    return torch.load(path, weights_only=True)
+        return _State(), {}
+    saved = torch.load(path, weights_only=True)
+    optimizer.load_state_dict(saved["optimizer"])
+    torch.set_rng_state(saved["rng"])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(saved["cuda_rng"])
+    return _State(**json.loads(saved["state"])), saved["best"]

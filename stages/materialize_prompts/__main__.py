@@ -1,6 +1,7 @@
 """Writes the prompts of one kind: `python -m stages.materialize_prompts text|codes`."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from stages.common.errors import run_stage
@@ -47,15 +48,19 @@ def main() -> None:
     tokenizer = load_tokenizer(LLM_FOLDER)
     max_tokens = params.max_tokens or token_limit(LLM_FOLDER)
 
+    tables = {split: (split, content) for split in SPLITS}
+    if kind == "codes":
+        # The train rows once more without titles: step 2 may begin with these shorter prompts.
+        tables["train_ids"] = ("train", replace(content, with_titles=False))
     statistics = {}
     with replacing(Path("data/prompts") / kind) as folder:
-        for split in SPLITS:
+        for name, (split, shown) in tables.items():
             interactions = read_table(INTERACTIONS_FOLDER / f"{split}.parquet", INTERACTIONS)
-            progress = Progress(f"prompts {kind} {split}", len(interactions))
-            built = build_prompts(content.rows(interactions), tokenizer, max_tokens, progress)
+            progress = Progress(f"prompts {kind} {name}", len(interactions))
+            built = build_prompts(shown.rows(interactions), tokenizer, max_tokens, progress)
             progress.close(f"{built.shortened} shortened")
-            write_table(prompt_table(interactions, built), folder / f"{split}.parquet", PROMPTS)
-            statistics[split] = summary(built)
+            write_table(prompt_table(interactions, built), folder / f"{name}.parquet", PROMPTS)
+            statistics[name] = summary(built)
     write_json(statistics, Path("metrics/prompts") / f"{kind}.json")
 
 

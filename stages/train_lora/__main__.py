@@ -34,7 +34,6 @@ def main() -> None:
     start = Path("models/adapters/text")
     start_from = start if kind == "codes" and params.tuning == "two_step" else None
     prompts = Path("data/prompts") / kind
-    n_train = params.train_rows.text if kind == "text" else params.train_rows.codes
 
     scratch = scratch_folder(
         f"train_lora-{kind}",
@@ -42,7 +41,13 @@ def main() -> None:
         {"params": params.model_dump(), "seed": seed},
     )
     llm = starting_point(params, LLM_FOLDER, start_from, seed)
-    train = labelled(prompts / "train.parquet", n_train, params.share_prefix, seed)
+    phases = {"train": params.train_rows.text if kind == "text" else params.train_rows.codes}
+    if kind == "codes" and params.train_rows.ids_first != 0:
+        phases = {"train_ids": params.train_rows.ids_first, **phases}
+    train = [
+        labelled(prompts / f"{name}.parquet", rows, params.share_prefix, seed)
+        for name, rows in phases.items()
+    ]
     valid = labelled(prompts / "valid.parquet", params.valid_rows, True, seed)
     tuned = tune(
         llm,

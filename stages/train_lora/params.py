@@ -13,6 +13,7 @@ class Rows(Section):
     """Training rows of each step."""
 
     text: int | None = Field(ge=2)
+    ids_first: int | None = Field(ge=0)
     codes: int | None = Field(ge=2)
 
 
