@@ -114,7 +114,7 @@ def test_groups_hold_every_row_once_and_rebuild_its_tokens(llm: Llm) -> None:
 def test_an_epoch_trains_on_every_row_once_in_batches_of_the_asked_size(llm: Llm) -> None:
     prompts, prefixes = prompts_of(2, 50)
     groups = group_rows(tokenize(llm.tokenizer, prompts), prefixes, most_rows=4)
-    batches = list(shuffled_batches(groups, 8, np.random.default_rng(0), window=2))
+    batches = list(shuffled_batches(groups, 8, np.random.default_rng(0)))
     rows = [[row for group in batch for row in group.rows] for batch in batches]
     assert sorted(row for batch in rows for row in batch) == list(range(50))
     assert max(map(len, rows)) < 8 + 4
