@@ -42,7 +42,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "mf": {"dim": 8, "lr": 0.02, "batch_size": 256, "epochs": 30},
     "lightgcn": {"dim": 8, "lr": 0.02, "batch_size": 256, "epochs": 20},
     "sasrec": {"dim": 16, "history": 8, "lr": 0.01, "batch_size": 256, "epochs": 8},
-    "din": {"dim": 8, "history": 8, "lr": 0.01, "batch_size": 256, "epochs": 8},
+    "din": {"dim": 8, "history": 8, "lr": 0.01, "batch_size": 128, "dropout": 0.2, "epochs": 12},
 }
 
 

@@ -236,9 +236,11 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps transformers' own progress bars out of ours."""
+    """Keeps the libraries' progress bars and notices to their own developers out of our output."""
     transformers_logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         transformers_logging.enable_progress_bar()
