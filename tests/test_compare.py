@@ -175,8 +175,8 @@ def test_tastes_of_new_users_are_read_from_histories_alone(
     link(interactions["moods"])
     found = {method: run(monkeypatch, method)["auc"] for method in ("mf", *WITH_HISTORY)}
     assert found["mf"] < 0.58
-    assert found["sasrec"] > 0.7
-    assert found["din"] > 0.7
+    assert found["sasrec"] > 0.65
+    assert found["din"] > 0.65
 
 
 @pytest.mark.parametrize("method", METHODS)
