@@ -51,6 +51,7 @@ _SHARED: dict[str, Any] = {
     "compress": TypeAdapter(bool),
     "dataset": TypeAdapter(Dataset),
     "llm": TypeAdapter(Llm),
+    "processes": TypeAdapter(Annotated[int, Field(ge=1, le=1024)]),
 }
 
 S = TypeVar("S", bound=Section)
@@ -83,7 +84,7 @@ def load_section(model: type[S], name: str, path: Path | None = None) -> S:
 
 
 def load_shared(
-    name: Literal["seed", "compress", "dataset", "llm"], path: Path | None = None
+    name: Literal["seed", "compress", "dataset", "llm", "processes"], path: Path | None = None
 ) -> Any:
     """Reads and validates one of the top-level keys that several stages share.
 

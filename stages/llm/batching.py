@@ -6,8 +6,11 @@ and itself, and positions restart after the prefix, so that each score is what t
 get.
 """
 
+import heapq
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -15,8 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from stages.llm.attention import Block
+
 # Rows of one group in training, at most: a step shall see several users.
 TRAINING_GROUP_ROWS = 4
+# Candidates' tokens that are attended together with their prefix.
+BLOCK_SUFFIX_TOKENS = 128
 
 
 @dataclass(frozen=True)
@@ -41,38 +48,30 @@ class Group:
 
 @dataclass(frozen=True)
 class Batch:
-    """Groups as one right-padded tensor.
+    """Groups laid out one after the other as one sequence, without padding.
 
     Attributes:
-        input_ids: (sequences, length) token ids.
-        position_ids: (sequences, length) each token's place in its own row; None where sequences
-            are single rows.
-        mask: (sequences, 1, length, length) True where a token may look; None where sequences are
-            single rows, since a causal model never looks at the padding on its right.
-        sequence: (rows,) which sequence holds the row.
-        last: (rows,) place of the row's last token in its sequence.
+        input_ids: (1, tokens) token ids.
+        position_ids: (1, tokens) each token's place in its own row.
+        blocks: who looks where.
+        last: (rows,) place of each row's last token.
         rows: (rows,) places of the rows in the list of prompts they came from.
-        tokens: real tokens, without padding.
     """
 
     input_ids: Tensor
-    position_ids: Tensor | None
-    mask: Tensor | None
-    sequence: Tensor
+    position_ids: Tensor
+    blocks: list[Block]
     last: Tensor
     rows: NDArray[np.int64]
-    tokens: int
 
-    def to(self, device: torch.device) -> "Batch":
-        """Returns the batch on `device`."""
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
+        """Returns the batch on `device`, for a model that computes in `dtype`."""
         return Batch(
             self.input_ids.to(device),
-            None if self.position_ids is None else self.position_ids.to(device),
-            None if self.mask is None else self.mask.to(device),
-            self.sequence.to(device),
+            self.position_ids.to(device),
+            [block.to(device, dtype) for block in self.blocks],
             self.last.to(device),
             self.rows,
-            self.tokens,
         )
 
 
@@ -118,17 +117,25 @@ def _shared_length(sequences: list[list[int]]) -> int:
     return next((i for i in range(most) if first[i] != last[i]), most)
 
 
-def pack_by_length(groups: Sequence[Group], token_budget: int) -> list[list[Group]]:
-    """Packs groups of like length together, longest first, up to a budget of padded tokens.
+def pack(groups: Sequence[Group], token_budget: int, multiple: int = 1) -> list[list[Group]]:
+    """Deals groups out to packs of near-equal token count.
 
-    Longest first, so that memory peaks at once and the time left is never underestimated.
+    Longest first, each to the pack that is shortest so far (Graham 1969).
+
+    Args:
+        groups: at least one.
+        token_budget: tokens of a pack; slightly exceeded where groups do not fit evenly.
+        multiple: the number of packs is a multiple of it, so that as many workers end together;
+            fewer if there are fewer groups.
     """
-    packs: list[list[Group]] = []
+    tokens = sum(group.length for group in groups)
+    count = math.ceil(tokens / token_budget / multiple) * multiple
+    packs: list[list[Group]] = [[] for _ in range(min(count, len(groups)))]
+    shortest = [(0, number) for number in range(len(packs))]
     for group in sorted(groups, key=lambda g: (-g.length, g.rows[0])):
-        if packs and (len(packs[-1]) + 1) * packs[-1][0].length <= token_budget:
-            packs[-1].append(group)
-        else:
-            packs.append([group])
+        length, number = heapq.heappop(shortest)
+        packs[number].append(group)
+        heapq.heappush(shortest, (length + group.length, number))
     return packs
 
 
@@ -153,41 +160,60 @@ def shuffled_batches(
         yield batch
 
 
-def collate(groups: Sequence[Group], pad_id: int = 0) -> Batch:
-    """Lays groups out as one tensor, with mask and positions where prefixes are shared."""
-    length = max(group.length for group in groups)
-    input_ids = torch.full((len(groups), length), pad_id)
-    shared = any(len(group.rows) > 1 for group in groups)
-    # Segment 0 is the prefix, 1.. the candidates, -1 the padding.
-    segment = torch.full((len(groups), length), -1)
-    position_ids = torch.zeros((len(groups), length), dtype=torch.long)
-    sequence, last, rows = [], [], []
-    for index, group in enumerate(groups):
-        parts = [group.prefix, *group.suffixes]
-        ids = [token for part in parts for token in part]
-        input_ids[index, : len(ids)] = torch.tensor(ids)
-        start = 0
-        for number, part in enumerate(parts):
-            end = start + len(part)
-            segment[index, start:end] = number
-            first = 0 if number == 0 else len(group.prefix)
-            position_ids[index, start:end] = torch.arange(first, first + len(part))
-            if number > 0:
-                sequence.append(index)
-                last.append(end - 1)
-            start = end
-        rows += group.rows
-    mask = None
-    if shared:
-        causal = torch.ones(length, length, dtype=torch.bool).tril()
-        same = segment[:, :, None] == segment[:, None, :]
-        mask = ((same | (segment[:, None, :] == 0)) & causal)[:, None]
+def collate(groups: Sequence[Group]) -> Batch:
+    """Lays groups out as one sequence; positions restart after the prefix for each of its rows."""
+    ids: list[int] = []
+    positions: list[int] = []
+    last: list[int] = []
+    blocks: list[Block] = []
+    for group in groups:
+        start = len(ids)
+        ids += group.prefix
+        positions += range(len(group.prefix))
+        lengths = []
+        for suffix in group.suffixes:
+            ids += suffix
+            positions += range(len(group.prefix), len(group.prefix) + len(suffix))
+            last.append(len(ids) - 1)
+            lengths.append(len(suffix))
+        blocks += _blocks(start, len(group.prefix), lengths)
     return Batch(
-        input_ids,
-        position_ids if shared else None,
-        mask,
-        torch.tensor(sequence),
+        torch.tensor([ids]),
+        torch.tensor([positions]),
+        blocks,
         torch.tensor(last),
-        np.array(rows, dtype=np.int64),
-        sum(group.length for group in groups),
+        np.array([row for group in groups for row in group.rows], dtype=np.int64),
     )
+
+
+def _blocks(start: int, prefix: int, suffixes: Sequence[int]) -> Iterator[Block]:
+    """Yields the blocks of one group that begins at token `start`, given the lengths of its parts.
+
+    Blocks end after a row once `BLOCK_SUFFIX_TOKENS` are reached: the products of a block grow with
+    the square of its length, while most pairs of rows see nothing of each other.
+    """
+    rows: list[int] = []
+    begin = start
+    for number, length in enumerate(suffixes, start=1):
+        rows.append(length)
+        if sum(rows) >= BLOCK_SUFFIX_TOKENS or number == len(suffixes):
+            first = begin == start
+            stop = begin + (prefix if first else 0) + sum(rows)
+            bias = _bias(prefix, tuple(rows))
+            yield Block(
+                begin,
+                stop,
+                None if first else (start, start + prefix),
+                bias[0 if first else prefix :],
+            )
+            rows, begin = [], stop
+
+
+@lru_cache(maxsize=4096)
+def _bias(prefix: int, suffixes: tuple[int, ...]) -> Tensor:
+    """(tokens, tokens) of a prefix and rows: 0 where a token may look, -inf elsewhere."""
+    part = torch.tensor([0, *suffixes]).cumsum(0)  # where each row begins, after the prefix
+    row = torch.searchsorted(part, torch.arange(int(part[-1])), right=True)
+    row = torch.cat([torch.zeros(prefix, dtype=torch.long), row])  # 0 is the prefix
+    visible = ((row[:, None] == row) | (row == 0)).tril()
+    return torch.zeros(visible.shape).masked_fill(~visible, -torch.inf)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -15,6 +15,9 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from stages.common.errors import InputError
+from stages.llm.attention import PACKED_ATTENTION
+from stages.llm.batching import Batch, collate, group_rows
+from stages.llm.lora import fuse_lora
 from stages.llm.tokenizer import ANSWERS, answer_id, load_tokenizer
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -87,8 +90,19 @@ def load_llm(folder: Path, *, precision: Precision = "auto") -> Llm:
     model.to(device)  # type: ignore[arg-type]
     answer_ids = torch.tensor([answer_id(tokenizer, answer) for answer in ANSWERS], device=device)
     llm = Llm(model, tokenizer, answer_ids, device)
-    _check_head(llm, folder)
+    _pack_attention(llm, folder)
     return llm
+
+
+def last_hidden(llm: Llm, batch: Batch) -> Tensor:
+    """Returns the (rows, width) last hidden states at each row's last token."""
+    states = llm.causal_lm.get_decoder()(
+        input_ids=batch.input_ids,
+        position_ids=batch.position_ids,
+        blocks=batch.blocks,
+        use_cache=False,
+    ).last_hidden_state
+    return states[0, batch.last]
 
 
 def answer_logits(llm: Llm, hidden: Tensor) -> Tensor:
@@ -108,17 +122,28 @@ def answer_logits(llm: Llm, hidden: Tensor) -> Tensor:
     return logits
 
 
-def _check_head(llm: Llm, folder: Path) -> None:
-    """Refuses models that scale or cap their logits: two rows of the head would not be theirs."""
-    ids = torch.tensor([llm.tokenizer("Answer:")["input_ids"]], device=llm.device)
+def _pack_attention(llm: Llm, folder: Path) -> None:
+    """Has the LLM attend to packed groups, after seeing that this changes none of its logits.
+
+    Raises:
+        InputError: it does, or the LLM scales or caps its logits, so that two rows of its head are
+            not enough.
+    """
+    ids = [llm.tokenizer(f"{word}. Answer:")["input_ids"] for word in ("One two", "One two three")]
     with torch.inference_mode():
-        whole = llm.causal_lm(input_ids=ids, use_cache=False).logits[0, -1, llm.answer_ids].float()
-        hidden = llm.causal_lm.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
-        ours = answer_logits(llm, hidden[0, -1:])[0]
-    if not torch.allclose(whole, ours, rtol=2e-2, atol=2e-2):
+        whole = torch.stack(
+            [
+                llm.causal_lm(torch.tensor([row], device=llm.device), use_cache=False).logits[0, -1]
+                for row in ids
+            ]
+        )[:, llm.answer_ids].float()
+        llm.causal_lm.set_attn_implementation(PACKED_ATTENTION)
+        batch = collate(group_rows(ids, ["", ""])).to(llm.device, llm.causal_lm.dtype)
+        ours = answer_logits(llm, last_hidden(llm, batch))
+    if not torch.allclose(whole, ours, rtol=2e-2, atol=5e-2):
         raise InputError(
-            f"{folder}: logits {whole.tolist()} are no plain product with the head "
-            f"({ours.tolist()}); models that scale or cap their logits are not supported"
+            f"{folder}: answers have logits {whole.tolist()} in rows by themselves and "
+            f"{ours.tolist()} packed; an LLM that scales or caps them is not supported"
         )
 
 
@@ -169,6 +194,7 @@ def add_adapter(
             model = get_peft_model(llm.model, config, autocast_adapter_dtype=False)
     except ValueError as error:
         raise InputError(f"train_lora.lora.targets = {targets!r}: {error}") from None
+    fuse_lora(model)
     return Llm(model, llm.tokenizer, llm.answer_ids, llm.device)
 
 
@@ -197,6 +223,7 @@ def load_adapter(llm: Llm, folder: Path, *, trainable: bool = False) -> Llm:
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.to(dtype)
+    fuse_lora(model)
     return Llm(model, llm.tokenizer, llm.answer_ids, llm.device)
 
 
@@ -211,6 +238,10 @@ def store_adapter(llm: Llm, weights: Mapping[str, Tensor], folder: Path) -> None
     for name, parameter in trainable_parameters(llm.model).items():
         parameter.data = weights[name].to(parameter.device)
     assert isinstance(llm.model, PeftModel)  # else there are no weights to write
+    config = cast(LoraConfig, llm.model.peft_config["default"])
+    config.target_modules = sorted(
+        config.target_modules or ()
+    )  # a set: its order changes by process
     llm.model.save_pretrained(str(folder))
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card, empty but for versions
 

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.common.progress import Progress
-from stages.llm.batching import Batch, collate, group_rows, pack_by_length, tokenize
-from stages.llm.model import Llm, answer_logits
+from stages.llm.batching import Batch, Group, collate, group_rows, pack, tokenize
+from stages.llm.model import Llm, answer_logits, last_hidden
+from stages.llm.processes import ALONE, Processes
+from stages.llm.workers import workers
 
 Score = Literal["yes_logit", "yes_minus_no"]
 
@@ -25,13 +27,7 @@ def batch_scores(llm: Llm, batch: Batch, score: Score) -> Tensor:
     Returns:
         (rows,) float32 scores, in the order of `batch.rows`.
     """
-    hidden = llm.causal_lm.get_decoder()(
-        input_ids=batch.input_ids,
-        attention_mask=batch.mask,
-        position_ids=batch.position_ids,
-        use_cache=False,
-    ).last_hidden_state[batch.sequence, batch.last]
-    yes, no = answer_logits(llm, hidden).unbind(1)
+    yes, no = answer_logits(llm, last_hidden(llm, batch)).unbind(1)
     return yes if score == "yes_logit" else yes - no
 
 
@@ -45,6 +41,7 @@ def score_prompts(
     progress: Progress | None = None,
     scores: NDArray[np.float32] | None = None,
     after_batch: Callable[[NDArray[np.float32]], None] | None = None,
+    among: Processes = ALONE,
 ) -> NDArray[np.float32]:
     """Scores prompts; each score is what the prompt alone would get.
 
@@ -57,6 +54,7 @@ def score_prompts(
         progress: advanced by rows.
         scores: (n,) what an earlier, cut run got so far; rows that are NaN are scored.
         after_batch: called with all scores so far after each batch.
+        among: the processes that share the work; all call this with equal arguments.
 
     Returns:
         (n,) float32 scores, in the order of `prompts`.
@@ -65,12 +63,23 @@ def score_prompts(
     groups = group_rows(tokenize(llm.tokenizer, prompts), prefixes)
     groups = [group for group in groups if np.isnan(result[group.rows]).any()]
     llm.model.eval()
-    with torch.inference_mode():
-        for pack in pack_by_length(groups, token_budget):
-            batch = collate(pack).to(llm.device)
-            result[batch.rows] = batch_scores(llm, batch, score).cpu().numpy()
+
+    def compute(part: list[Group]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        with torch.inference_mode():
+            batch = collate(part).to(llm.device, llm.causal_lm.dtype)
+            return batch.rows, batch_scores(llm, batch, score).cpu().numpy()
+
+    with workers(llm.model, llm.device) as lent:
+        packs = pack(groups, token_budget, lent.count * among.size)[among.rank :: among.size]
+        for rows, values in lent.map(compute, packs):
+            result[rows] = values
             if progress:
-                progress.advance(len(batch.rows))
+                progress.advance(len(rows))
             if after_batch:
                 after_batch(result)
+    if among.size > 1:
+        # What an earlier run scored is known to all; the rest each process has a part of.
+        todo = sorted(row for group in groups for row in group.rows)
+        mine = torch.as_tensor(result[todo], device=llm.device).nan_to_num(0.0)
+        result[todo] = among.sum(mine).cpu().numpy()
     return result

@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.common.errors import InputError
-from stages.common.progress import Progress
 from stages.common.ranking import auc
 from stages.common.seeds import derived_seed, generator
 from stages.common.tables import replacing
@@ -24,12 +23,14 @@ from stages.llm.batching import (
     Group,
     collate,
     group_rows,
-    pack_by_length,
+    pack,
     shuffled_batches,
     tokenize,
 )
 from stages.llm.model import Llm, trainable_parameters
+from stages.llm.processes import ALONE, Processes
 from stages.llm.scoring import Score, batch_scores, score_prompts
+from stages.llm.workers import Workers, workers
 
 CHECKPOINT_SECONDS = 30.0  # between two checkpoints: what a kill can lose, at most
 _CHECKPOINT = "checkpoint.pt"
@@ -99,13 +100,12 @@ class _AdapterOptimizer:
             self.masters.values(), lr=learning_rate, weight_decay=weight_decay
         )
 
-    def step(self, share_of_peak: float) -> None:
-        """Applies the gradients (clipped to norm 1) that lie on the LLM's parameters."""
+    def step(self, gradients: Sequence[Tensor], share_of_peak: float) -> None:
+        """Applies float32 gradients, one per parameter, clipped to norm 1."""
         for group in self._adamw.param_groups:
             group["lr"] = self._peak * share_of_peak
-        for name, parameter in self._parameters.items():
-            self.masters[name].grad = None if parameter.grad is None else parameter.grad.float()
-            parameter.grad = None
+        for master, gradient in zip(self.masters.values(), gradients, strict=True):
+            master.grad = gradient
         torch.nn.utils.clip_grad_norm_(self.masters.values(), 1.0)
         self._adamw.step()
         self._publish()
@@ -147,6 +147,7 @@ def tune(
     seed: int,
     scratch: Path,
     title: str,
+    among: Processes = ALONE,
 ) -> Tuned:
     """Trains the adapter on BCE-with-logits of the score (BinLLM Eq. 6).
 
@@ -169,6 +170,7 @@ def tune(
         seed: of order and dropout.
         scratch: folder of the checkpoint; go on from what lies there.
         title: what the progress line says.
+        among: the processes that share the work; all call this with equal arguments.
 
     Raises:
         InputError: labels of one class only, where AUC has no meaning, or a loss that is no number.
@@ -184,24 +186,35 @@ def tune(
     torch.manual_seed(derived_seed(seed, "dropout"))
     state, best = _resume(scratch, optimizer)
 
-    progress = Progress(title, len(labels) * epochs, done=state.rows)
+    progress = among.progress(title, len(labels) * epochs, state.rows)
     last_checkpoint = time.monotonic()
     for number in range(state.step, len(steps)):
         llm.model.train()
-        loss, scores, rows = _gradients(llm, steps[number], labels, score, micro_tokens)
+        with workers(llm.model, llm.device) as lent:
+            loss, scores, gradients = _gradients(
+                llm,
+                steps[number],
+                labels,
+                score=score,
+                micro_tokens=micro_tokens,
+                lent=lent,
+                among=among,
+            )
         if not math.isfinite(loss):
             raise InputError(f"{title}: loss {loss} at step {number}; lower the learning rate")
-        optimizer.step(_schedule(number, len(steps), warmup))
+        optimizer.step(gradients, _schedule(number, len(steps), warmup))
+        rows = [row for group in steps[number] for row in group.rows]
         state.count(loss, scores, labels[rows].tolist())
         progress.advance(len(rows), state.note())
         evaluated = state.step in evaluate_after
         if evaluated:
-            entry = _evaluate(llm, valid, score, state)
+            entry = _evaluate(llm, valid, score, micro_tokens, among, state)
             if not best or entry["auc"] > max(e["auc"] for e in state.curve):
                 best = optimizer.copy()
             state.curve.append(entry)
             state.losses = []
-        if evaluated or time.monotonic() - last_checkpoint >= CHECKPOINT_SECONDS:
+        due = evaluated or time.monotonic() - last_checkpoint >= CHECKPOINT_SECONDS
+        if due and among.rank == 0:
             _checkpoint(scratch, state, optimizer, best)
             last_checkpoint = time.monotonic()
     chosen = max(state.curve, key=lambda entry: entry["auc"])
@@ -229,21 +242,41 @@ def _all_steps(
 
 
 def _gradients(
-    llm: Llm, batch: list[Group], labels: NDArray, score: Score, micro_tokens: int
-) -> tuple[float, list[float], list[int]]:
-    """Adds up the batch's gradients in pieces of bounded size; the loss is the mean over rows."""
-    n_rows = sum(len(group.rows) for group in batch)
-    total, scores, rows = 0.0, [], []
-    for piece in pack_by_length(batch, micro_tokens):
-        tensors = collate(piece).to(llm.device)
+    llm: Llm,
+    batch: list[Group],
+    labels: NDArray,
+    *,
+    score: Score,
+    micro_tokens: int,
+    lent: Workers,
+    among: Processes,
+) -> tuple[float, list[float], list[Tensor]]:
+    """Returns the batch's loss (mean over rows), its rows' scores and the gradients in float32.
+
+    Computed in pieces of bounded size, by workers and processes side by side.
+    """
+    place = {row: i for i, row in enumerate(row for group in batch for row in group.rows)}
+    parameters = list(trainable_parameters(llm.model).values())
+
+    def compute(piece: list[Group]) -> tuple[float, NDArray, Tensor, tuple[Tensor, ...]]:
+        tensors = collate(piece).to(llm.device, llm.causal_lm.dtype)
         logits = batch_scores(llm, tensors, score)
         target = torch.as_tensor(labels[tensors.rows], device=llm.device)
-        loss = F.binary_cross_entropy_with_logits(logits, target, reduction="sum") / n_rows
-        loss.backward()
-        total += loss.item()
-        scores += logits.detach().tolist()
-        rows += tensors.rows.tolist()
-    return total, scores, rows
+        loss = F.binary_cross_entropy_with_logits(logits, target, reduction="sum") / len(place)
+        gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
+        return loss.item(), tensors.rows, logits.detach(), gradients
+
+    # Loss, scores, gradients: one vector, so that processes meet once.
+    total = torch.zeros(1 + len(place) + sum(p.numel() for p in parameters), device=llm.device)
+    loss, scores, *gradients = total.split([1, len(place), *(p.numel() for p in parameters)])
+    gradients = [g.view_as(p) for g, p in zip(gradients, parameters, strict=True)]
+    pieces = pack(batch, micro_tokens, lent.count * among.size)[among.rank :: among.size]
+    for piece_loss, rows, logits, piece_gradients in lent.map(compute, pieces):
+        loss += piece_loss
+        scores[[place[row] for row in rows.tolist()]] = logits
+        torch._foreach_add_(gradients, [g.float() for g in piece_gradients])
+    among.sum(total)
+    return loss.item(), scores.tolist(), gradients
 
 
 def _schedule(step: int, steps: int, warmup: float) -> float:
@@ -254,8 +287,22 @@ def _schedule(step: int, steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def _evaluate(llm: Llm, valid: LabelledPrompts, score: Score, state: _State) -> dict[str, float]:
-    scores = score_prompts(llm, valid.prompts, prefixes=valid.prefixes, score=score)
+def _evaluate(
+    llm: Llm,
+    valid: LabelledPrompts,
+    score: Score,
+    token_budget: int,
+    among: Processes,
+    state: _State,
+) -> dict[str, float]:
+    scores = score_prompts(
+        llm,
+        valid.prompts,
+        prefixes=valid.prefixes,
+        score=score,
+        token_budget=token_budget,
+        among=among,
+    )
     value = auc(np.asarray(valid.labels), scores)
     assert value is not None  # both classes were checked at the start
     return {"rows": state.rows, "loss": float(np.mean(state.losses)), "auc": value}

@@ -9,12 +9,13 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
-from stages.common.errors import run_stage
 from stages.common.params import load_section, load_shared
 from stages.common.scratch import scratch_folder
 from stages.common.seeds import derived_seed, generator
 from stages.common.tables import write_json
+from stages.llm.launch import run_stage_in_processes
 from stages.llm.model import trainable_parameters
+from stages.llm.processes import processes
 from stages.llm.prompts import read_prompts, sample_groups
 from stages.llm.tuning import LabelledPrompts, tune
 from stages.train_lora.adapter import starting_point, write_adapter, write_curve
@@ -40,6 +41,7 @@ def main() -> None:
         [LLM_FOLDER, prompts, *SOURCES, *([start_from] if start_from else [])],
         {"params": params.model_dump(), "seed": seed},
     )
+    among = processes()
     llm = starting_point(params, LLM_FOLDER, start_from, seed)
     phases = {"train": params.train_rows.text if kind == "text" else params.train_rows.codes}
     if kind == "codes" and params.train_rows.ids_first != 0:
@@ -64,7 +66,10 @@ def main() -> None:
         seed=seed,
         scratch=scratch,
         title=f"train_lora {kind}",
+        among=among,
     )
+    if among.rank > 0:
+        return
     write_adapter(llm, tuned, params.score, Path("models/adapters") / kind)
     write_curve(tuned, Path(f"metrics/plots/training_{kind}.csv"))
     trainable = sum(p.numel() for p in trainable_parameters(llm.model).values())
@@ -83,4 +88,4 @@ def labelled(path: Path, rows: int | None, share_prefix: bool, seed: int) -> Lab
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage_in_processes(main, "stages.train_lora")

@@ -1,0 +1,63 @@
+"""Starts a stage once, or as several processes that share its rows.
+
+The number of processes is `processes` in `params.yaml`. It is no DVC parameter of any stage: it
+changes no result, so it may not make a stage run again. `torchrun -m stages.<stage>` does the same.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from stages.common.errors import InputError, run_stage
+from stages.common.params import load_shared
+
+
+def run_stage_in_processes(main: Callable[[], None], module: str) -> None:
+    """Runs a stage's entry as `run_stage` does, in as many processes as asked for.
+
+    Args:
+        main: the stage's entry, without arguments.
+        module: its module's name, to start it again by.
+    """
+    if "WORLD_SIZE" in os.environ:
+        run_stage(lambda: _as_one_of_several(main))
+    else:
+        run_stage(lambda: _start(main, module))
+
+
+def _as_one_of_several(main: Callable[[], None]) -> None:
+    try:
+        main()
+    except InputError:
+        if os.environ["RANK"] == "0":
+            raise  # the others found the same
+        sys.exit(2)
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _start(main: Callable[[], None], module: str) -> None:
+    count = load_shared("processes")
+    if count == 1:
+        main()
+        return
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", module, *sys.argv[1:])
+    except ChildFailedError as error:
+        sys.exit(max(1, error.get_first_failure()[1].exitcode))
