@@ -402,6 +402,12 @@ def test_a_missing_part_of_the_pipeline_is_named(
     assert refused(rank, capsys, "codes", "--user", "ann-1").startswith(f"{missing}: no ")
 
 
+def test_a_missing_llm_is_named(rank: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("models/llm").unlink()
+    message = refused(rank, capsys, "codes", "--user", "ann-1")
+    assert message.startswith("models/llm/config.json: no such file")
+
+
 def test_codes_of_other_items_are_refused(
     rank: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -414,6 +420,6 @@ def test_codes_of_other_items_are_refused(
 def test_a_user_to_whom_no_item_is_new_is_told_so() -> None:
     _, items = everybody()
     met = pd.DataFrame({"uid": 1, "iid": items.number, "label": 1})
-    with pytest.raises(InputError, match="is new to them; name some in --pairs"):
+    with pytest.raises(InputError, match="is new to this user; name them in --pairs"):
         new_pairs(met, 1, items)
     assert len(new_pairs(met[1:], 1, items)) == 1

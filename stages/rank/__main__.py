@@ -59,6 +59,7 @@ def main() -> None:
         pairs = new_pairs(interactions, users.number_of(args.user), items)
     histories = histories_now(interactions, pairs[:, 0], keep_history)
     content = read_content(args.kind, shown, interactions=INTERACTIONS_FOLDER, codes=CODES_FOLDER)
+    llm = load_adapter(load_llm(LLM_FOLDER, precision=predict.precision), adapter)
     scratch = scratch_folder(
         f"rank-{args.kind}",
         [LLM_FOLDER, adapter, *SOURCES],
@@ -70,7 +71,6 @@ def main() -> None:
             "content": asdict(content),
         },
     )
-    llm = load_adapter(load_llm(LLM_FOLDER, precision=predict.precision), adapter)
     scores = score_pairs(llm, pairs, histories, content, scratch=scratch, **how)
     best = ranked(pairs, scores, users, items, content.titles)
     if args.out:
