@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.errors import InputError
+from stages.llm.prompt_text import Row, build_prompt, build_prompts, code_texts, quoted
 from stages.llm.tokenizer import load_tokenizer, token_limit
-from stages.materialize_prompts.prompts import Row, build_prompt, build_prompts, code_texts, quoted
 
 FULL = Row(7, ["Fargo (1996)", "Heat (1995)"], "Alien (1979)", "0101", "1100")
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stages.common.errors import run_stage
-from stages.common.params import load_section, load_shared
+from stages.common.params import load_section
 from stages.common.progress import Progress
 from stages.common.tables import (
     INTERACTIONS,
@@ -16,16 +16,11 @@ from stages.common.tables import (
     write_json,
     write_table,
 )
+from stages.llm.prompt_content import read_content
+from stages.llm.prompt_text import build_prompts
 from stages.llm.tokenizer import load_tokenizer, token_limit
-from stages.materialize_prompts.content import (
-    Content,
-    prompt_table,
-    read_codes,
-    read_titles,
-    summary,
-)
+from stages.materialize_prompts.outputs import prompt_table, summary
 from stages.materialize_prompts.params import MaterializePrompts
-from stages.materialize_prompts.prompts import build_prompts
 
 INTERACTIONS_FOLDER = Path("data/interactions")
 LLM_FOLDER = Path("models/llm")
@@ -37,14 +32,7 @@ def main() -> None:
     parser.add_argument("kind", choices=["text", "codes"])
     kind = parser.parse_args().kind
     params = load_section(MaterializePrompts, "materialize_prompts")
-    content = Content(read_titles(INTERACTIONS_FOLDER), True, params.max_titles)
-    if kind == "codes":
-        codes = read_codes(
-            Path("data/codes"),
-            compress=load_shared("compress"),
-            untrained=params.untrained_codes,
-        )
-        content = Content(content.titles, params.fields != "codes", params.max_titles, *codes)
+    content = read_content(kind, params, interactions=INTERACTIONS_FOLDER, codes=Path("data/codes"))
     tokenizer = load_tokenizer(LLM_FOLDER)
     max_tokens = params.max_tokens or token_limit(LLM_FOLDER)
 

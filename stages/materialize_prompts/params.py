@@ -1,16 +1,5 @@
-"""The section `materialize_prompts` of `params.yaml`."""
+"""The section `materialize_prompts` of `params.yaml`: the model lies beside what it shapes."""
 
-from typing import Literal
+from stages.llm.prompt_content import MaterializePrompts
 
-from pydantic import Field
-
-from stages.common.params import Section
-
-
-class MaterializePrompts(Section):
-    """What stands in a prompt."""
-
-    max_titles: int = Field(ge=0)
-    max_tokens: int | None = Field(ge=16)
-    fields: Literal["text+codes", "codes"]
-    untrained_codes: Literal["learned", "word"]
+__all__ = ["MaterializePrompts"]

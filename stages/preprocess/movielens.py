@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.common.errors import InputError
-from stages.preprocess.raw import Raw, read_delimited, seconds, unique_titles
+from stages.common.outside import read_delimited
+from stages.preprocess.raw import Raw, seconds, unique_titles
 
 
 def read_ml_100k(folder: Path) -> Raw:

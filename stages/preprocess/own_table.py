@@ -1,22 +1,12 @@
 """Reader of the user's own tables: interactions and item titles, CSV, TSV or Parquet."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from stages.common.errors import InputError
-from stages.preprocess.raw import (
-    Raw,
-    cast,
-    read_delimited,
-    refuse_nulls,
-    refuse_unless,
-    seconds,
-    unique_titles,
-)
+from stages.common.outside import cast, read_columns, refuse_unless
+from stages.preprocess.raw import Raw, seconds, unique_titles
 
 
 def read_table(
@@ -52,8 +42,7 @@ def read_table(
     """
     path = folder / interactions
     feedback = rating or label or ""
-    texts = {user: pa.string(), item: pa.string()}
-    rows = _read(path, [user, item, feedback, timestamp], texts)
+    rows = read_columns(path, [user, item, feedback, timestamp], texts=[user, item])
     table = pa.table(
         {
             "user": _ids(rows[user]),
@@ -62,8 +51,9 @@ def read_table(
             "timestamp": seconds(rows[timestamp], path),
         }
     )
-    named = _read(folder / items, [item, title], {item: pa.string(), title: pa.string()}, title)
-    titles = unique_titles(named[item], named[title], folder / items)
+    path = folder / items
+    named = read_columns(path, [item, title], texts=[item, title], may_be_null=title)
+    titles = unique_titles(named[item], named[title], path)
     both = _ids(pa.chunked_array([*table["item"].chunks, *titles["item"].chunks]))
     n = table.num_rows
     return Raw(
@@ -71,34 +61,6 @@ def read_table(
         titles.set_column(0, "item", both.slice(n)),
         {"rows": n, "titles": titles.num_rows},
     )
-
-
-def _read(
-    path: Path, columns: list[str], texts: Mapping[str, pa.DataType], may_be_null: str = ""
-) -> pa.Table:
-    if path.name.endswith(".parquet"):
-        try:
-            table = pq.read_table(path)
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; see preprocess.table") from None
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{path}: {' '.join(str(error).split())}") from None
-        lacking = [name for name in columns if name not in table.column_names]
-        if lacking:
-            raise InputError(
-                f"{path}: no column {lacking[0]!r}; has {', '.join(table.column_names)}"
-            )
-        table = table.select(columns)
-        for name, kind in texts.items():
-            table = table.set_column(
-                columns.index(name), name, cast(table[name], kind, path, f"{name} as text")
-            )
-    else:
-        delimiter = "\t" if ".tsv" in path.name else ","
-        types = {name: texts.get(name) for name in columns}
-        table = read_delimited(path, delimiter=delimiter, types=types, nulls=True)
-    refuse_nulls(table.drop_columns([may_be_null]) if may_be_null else table, path)
-    return table
 
 
 def _ids(ids: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -2,16 +2,26 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
+from pydantic import Field
 
-from stages.common.tables import (
-    ITEM_CODES,
-    ITEMS,
-    USER_CODES,
-    read_table,
-)
-from stages.materialize_prompts.prompts import Built, Row, code_texts
+from stages.common.errors import InputError
+from stages.common.params import Section, load_shared
+from stages.common.tables import ITEM_CODES, ITEMS, USER_CODES, read_table
+from stages.llm.prompt_text import Row, code_texts
+
+Kind = Literal["text", "codes"]
+
+
+class MaterializePrompts(Section):
+    """What stands in a prompt: section `materialize_prompts`; each key is explained there."""
+
+    max_titles: int = Field(ge=0)
+    max_tokens: int | None = Field(ge=16)
+    fields: Literal["text+codes", "codes"]
+    untrained_codes: Literal["learned", "word"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,31 @@ class Content:
         return [self.titles[iid] for iid in history[max(0, len(history) - self.max_titles) :]]
 
 
+def read_content(
+    kind: Kind, params: MaterializePrompts, *, interactions: Path, codes: Path
+) -> Content:
+    """Reads what prompts of one kind show; looks at no key that shapes the other kind only.
+
+    Args:
+        kind: with codes or without.
+        params: what stands in a prompt.
+        interactions: folder with the table of items.
+        codes: folder with the tables of codes; not read for `text`.
+
+    Raises:
+        InputError: a table is missing, or the codes are those of other items.
+    """
+    titles = read_titles(interactions)
+    if kind == "text":
+        return Content(titles, True, params.max_titles)
+    user_codes, item_codes = read_codes(
+        codes, compress=load_shared("compress"), untrained=params.untrained_codes
+    )
+    if item_codes.keys() != titles.keys():
+        raise InputError(f"{codes}: codes of other items than in {interactions}; run `dvc repro`")
+    return Content(titles, params.fields != "codes", params.max_titles, user_codes, item_codes)
+
+
 def read_titles(interactions: Path) -> dict[int, str]:
     """Returns each item's title by iid."""
     items = read_table(interactions / "items.parquet", ITEMS, ["iid", "title"]).to_pydict()
@@ -66,27 +101,3 @@ def read_codes(
         code_texts(users, "uid", compress=compress, untrained=untrained),
         code_texts(items, "iid", compress=compress, untrained=untrained),
     )
-
-
-def prompt_table(interactions: pa.Table, built: Built) -> pa.Table:
-    """Returns the prompts beside their interactions' keys (schema PROMPTS)."""
-    return pa.table(
-        {
-            **{name: interactions[name] for name in ("row", "uid", "iid", "label")},
-            "prefix": [prompt.prefix for prompt in built.prompts],
-            "suffix": [prompt.suffix for prompt in built.prompts],
-            "n_tokens": built.n_tokens,
-        }
-    )
-
-
-def summary(built: Built) -> dict[str, float]:
-    """Returns counts for the metrics: prompts, tokens, and what was shortened."""
-    lengths = built.n_tokens
-    return {
-        "prompts": len(lengths),
-        "mean_tokens": round(sum(lengths) / max(1, len(lengths)), 2),
-        "max_tokens": max(lengths, default=0),
-        "shortened": built.shortened,
-        "titles_dropped": built.titles_dropped,
-    }

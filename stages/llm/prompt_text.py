@@ -59,10 +59,14 @@ class Built:
     titles_dropped: int = 0
 
 
+def one_line(title: str) -> str:
+    """Returns the title without control characters, each stretch of white space as one space."""
+    return re.sub(r"\s+", " ", re.sub(r"[\x00-\x1f\x7f]", " ", title)).strip()
+
+
 def quoted(title: str) -> str:
     """Returns the title in double quotes, on one line, its own double quotes made single."""
-    line = re.sub(r"\s+", " ", re.sub(r"[\x00-\x1f\x7f]", " ", title)).strip()
-    return '"' + line.replace('"', "'") + '"'
+    return '"' + one_line(title).replace('"', "'") + '"'
 
 
 def build_prompt(row: Row) -> Prompt:

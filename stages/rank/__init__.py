@@ -1,0 +1,1 @@
+"""Command `rank`: any items for any users, best first, by a trained adapter."""
