@@ -37,12 +37,15 @@ STAGES = [
     "predict@text",
     "predict@codes",
     "evaluate",
+    "choose_methods",
     "compare@mf",
     "compare@lightgcn",
     "compare@sasrec",
     "compare@din",
+    "report",
 ]
-AFTER_CODES = {"materialize_prompts@codes", "train_lora@codes", "predict@codes", "evaluate"}
+MEASURED = {"evaluate", "report"}
+AFTER_CODES = {"materialize_prompts@codes", "train_lora@codes", "predict@codes", *MEASURED}
 SMALL = {
     "llm.source": "{llm}",
     "fetch_data.source": "{data}",
@@ -59,6 +62,7 @@ SMALL = {
     "train_lora.evaluations": 4,
     "predict.rows": 80,
     "evaluate.replicates": 50,
+    "report.replicates": 50,
 }
 
 
@@ -236,11 +240,13 @@ def test_nothing_runs_a_second_time(reproduced: Path) -> None:
 
 CHANGES: list[tuple[str, object, set[str]]] = [
     ("compress", "true", AFTER_CODES),
-    ("train_lora.tuning", "intuitive", {"train_lora@codes", "predict@codes", "evaluate"}),
+    ("train_lora.tuning", "intuitive", {"train_lora@codes", "predict@codes", *MEASURED}),
     ("evaluate.replicates", 60, {"evaluate"}),
     ("pretrain_hash.dim", 16, AFTER_CODES | {"pretrain_hash", "export_codes"}),
     ("materialize_prompts.fields", "codes", AFTER_CODES),
-    ("compare.mf.epochs", 1, {"compare@mf"}),
+    ("compare.mf.epochs", 1, {"compare@mf", "report"}),
+    ("report.replicates", 60, {"report"}),
+    ("compare.methods", "[mf,lightgcn,din,binmf]", {"choose_methods", "compare@sasrec", "report"}),
 ]
 
 

@@ -13,6 +13,8 @@ from stages.report.methods import OURS, Facts
 from stages.report.published import PUBLISHED
 from stages.report.seeds import across_seeds
 
+FEWEST_USERS = 10
+
 
 def build_table(
     rows: ScoredRows,
@@ -102,6 +104,8 @@ def slice_spread(
 ) -> dict[str, Any]:
     """Users of a slice of the rows, and intervals of AUC and UAUC within it on the same draws.
 
+    No intervals below `FEWEST_USERS` users: drawing a handful again and again says little.
+
     Args:
         rows: (n) rows.
         scores: (n,) one method's scores.
@@ -110,8 +114,8 @@ def slice_spread(
         level: share of replicates within an interval.
     """
     users = np.unique(rows.uids[part])
-    if not len(users):
-        return {"users": 0}
+    if len(users) < FEWEST_USERS:
+        return {"users": len(users)}
     of_part = draws[:, np.isin(np.unique(rows.uids), users)]
     drawn = bootstrap(rows.uids[part], rows.labels[part], scores[part], of_part)
     spans = {"auc": interval(drawn.auc, level), "uauc": interval(drawn.uauc, level)}
