@@ -238,6 +238,13 @@ def test_nothing_runs_a_second_time(reproduced: Path) -> None:
     assert experiment(reproduced) == set()
 
 
+@pytest.mark.slow
+def test_a_clone_of_the_git_files_alone_has_nothing_to_do(reproduced: Path, tmp_path: Path) -> None:
+    run(["git", "clone", "-q", str(reproduced), str(tmp_path / "clone")], tmp_path)
+    dry = run(["dvc", "repro", "--dry", "--allow-missing"], tmp_path / "clone")
+    assert stages_run(dry) == set() and "> python" not in dry.stdout
+
+
 CHANGES: list[tuple[str, object, set[str]]] = [
     ("compress", "true", AFTER_CODES),
     ("train_lora.tuning", "intuitive", {"train_lora@codes", "predict@codes", *MEASURED}),

@@ -36,9 +36,11 @@ def main() -> None:
         rows,
         {method: read_facts(method, METRICS) for method in methods},
         dataset=dataset,
+        ndcg_k=params.ndcg_k,
+        replicates=params.replicates,
+        level=params.level,
         # The stream of `evaluate`: the same draws give the same intervals in both.
         rng=generator(seed, "evaluate"),
-        **params.model_dump(),
     )
     write_json(table, METRICS / "table.json")
     write_csv(csv_table(table), METRICS / "table.csv")

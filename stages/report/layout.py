@@ -41,9 +41,11 @@ def csv_table(table: dict[str, Any]) -> pd.DataFrame:
 
 
 def warm_cold(table: dict[str, Any]) -> pd.DataFrame:
-    """Returns AUC on warm and on cold rows, as the paper's Figure 2: columns method, slice, auc.
+    """Returns AUC on warm and on cold rows of the methods of the paper's Figure 2 that ran.
 
-    With low and high of its interval, and the slice's rows; no line where AUC is undefined.
+    Returns:
+        Columns method, slice (with its number of rows), auc, low and high of its interval, rows;
+        no line where AUC is undefined.
     """
     lines = []
     for name in SLICES:
