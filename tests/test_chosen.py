@@ -30,7 +30,8 @@ def test_the_stage_writes_one_file_per_method_and_reads_no_other_key() -> None:
     Path("params.yaml").write_text("compare: {methods: [din, collm_mf], mf: 7}\n")
     stage.main()
     assert set(contents()) == set(METHODS)
-    assert [method for method in METHODS if is_chosen(method)] == ["din", "collm_mf"]
+    # CoLLM-MF is built on MF's vectors.
+    assert [method for method in METHODS if is_chosen(method)] == ["mf", "din", "collm_mf"]
 
 
 def test_only_the_file_of_a_method_whose_standing_changed_changes() -> None:
@@ -62,6 +63,13 @@ def test_a_chosen_method_is_not_skipped_and_nothing_is_written() -> None:
     assert not skipped("mf")
     assert [path.name for path in Path().iterdir()] == ["data"]
     assert [path.name for path in Path("data").iterdir()] == ["chosen"]
+
+
+def test_further_outputs_of_a_skipped_method_are_empty_files() -> None:
+    write_chosen(["din"])
+    path = Path("models/compare/mf.safetensors")
+    assert not skipped("din", path) and not path.exists()
+    assert skipped("mf", path) and path.read_bytes() == b""
 
 
 def test_without_the_list_a_method_cannot_know() -> None:
