@@ -21,6 +21,7 @@ from stages.collab.histories import HistoryRows, padded_histories
 from stages.collab.layers import Dice, Dropout
 from stages.collab.lightgcn import LightGCN
 from stages.collab.sasrec import SASRec
+from stages.common.chosen import write_chosen
 from stages.common.errors import run_stage
 from stages.common.ranking import uauc
 from stages.common.tables import (
@@ -103,12 +104,14 @@ def write_interactions(folder: Path, kind: str) -> None:
         write_table(table, folder / f"{name}.parquet", schema)
 
 
-def write_params(changes: dict[str, dict[str, Any]], *, seed: int = 1) -> None:
-    """Writes the project's params with some keys of the methods changed."""
+def write_params(changes: dict[str, dict[str, Any]], *, seed: int = 1, seeds: int = 1) -> None:
+    """Writes the project's params with some keys of the methods changed, and that all run."""
+    write_chosen(METHODS)
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["seed"] = seed
     params["compare"]["measures"]["replicates"] = 50
+    params["compare"]["seeds"] = seeds
     for part, values in changes.items():
         params["compare"][part].update(values)
     text = io.StringIO()
@@ -117,9 +120,9 @@ def write_params(changes: dict[str, dict[str, Any]], *, seed: int = 1) -> None:
 
 
 def run(
-    monkeypatch: pytest.MonkeyPatch, method: str, *, seed: int = 1, **changes: Any
+    monkeypatch: pytest.MonkeyPatch, method: str, *, seed: int = 1, seeds: int = 1, **changes: Any
 ) -> dict[str, Any]:
-    write_params({method: {**QUICK[method], **changes}}, seed=seed)
+    write_params({method: {**QUICK[method], **changes}}, seed=seed, seeds=seeds)
     monkeypatch.setattr(sys, "argv", ["compare", method])
     main()
     return json.loads(Path(f"metrics/compare/{method}.json").read_text(encoding="utf-8"))
@@ -229,6 +232,46 @@ def test_a_method_is_as_large_as_its_metrics_say(
     small = {"sasrec": {"blocks": 1}, "din": {"attention": [4], "hidden": [4]}}
     quality = run(monkeypatch, method, epochs=1, **small.get(method, {}))
     assert quality["parameters"] == sizes[method]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_further_seeds_are_what_runs_with_those_seeds_find(
+    project: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    one, two = (run(monkeypatch, method, epochs=1, seed=seed) for seed in (4, 5))
+    both = run(monkeypatch, method, epochs=1, seed=4, seeds=2)
+    seeds = both.pop("seeds")
+    assert both == one
+    assert seeds["rows"] == 1200
+    for run_, found in zip(seeds["runs"], (one, two), strict=True):
+        assert run_ == {"seed": 4 + (found is two), "auc": found["auc"], "uauc": found["uauc"]}
+    for metric in ("auc", "uauc"):
+        mean = (one[metric] + two[metric]) / 2
+        assert seeds[metric]["mean"] == pytest.approx(mean)
+        # the sample's deviation of two values
+        gap = abs(one[metric] - two[metric])
+        assert seeds[metric]["sd"] == pytest.approx(gap / 2**0.5)
+
+
+def test_the_cost_of_fit_and_scoring_stands_apart_from_quality(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quality = run(monkeypatch, "mf", epochs=1)
+    cost = json.loads(Path("metrics/cost/mf.json").read_text())
+    assert cost["rows"] == 1200 and cost["fit_seconds"] > 0 and cost["seconds"] > 0
+    assert cost["rows_per_second"] == pytest.approx(cost["rows"] / cost["seconds"])
+    assert "second" not in json.dumps(quality)
+
+
+def test_the_command_line_takes_every_method(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params({})
+    write_chosen([])
+    for method in METHODS:
+        monkeypatch.setattr(sys, "argv", ["compare", method])
+        main()
+        assert "not in compare.methods" in capsys.readouterr().out
 
 
 # Bad input.

@@ -16,10 +16,11 @@ from sklearn.metrics import auc as area
 from sklearn.metrics import roc_auc_score
 
 from stages.common.errors import InputError
+from stages.common.predictions import ScoredRows
 from stages.common.tables import INTERACTIONS, PREDICTIONS, write_table
 from stages.evaluate import __main__ as stage
+from stages.evaluate.methods import METHODS
 from stages.evaluate.plots import MOST_POINTS, roc_points
-from stages.evaluate.predictions import METHODS, ScoredRows
 from stages.evaluate.summary import summary_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -196,7 +197,7 @@ def test_a_long_roc_curve_is_thinned_and_keeps_its_ends_and_area() -> None:
     labels = rng.integers(0, 2, 5000)
     scores = {method: labels + rng.normal(size=5000) for method in METHODS}
     flags = np.ones(5000, dtype=bool)
-    points = roc_points(ScoredRows(np.arange(5000), labels, flags, flags, scores, 5000, 5000))
+    points = roc_points(ScoredRows(np.arange(5000), labels, flags, flags, scores, {}, 5000, 5000))
     for (_, curve), method in zip(points.groupby("method", sort=False), METHODS, strict=True):
         assert MOST_POINTS / 2 < len(curve) <= MOST_POINTS
         assert curve["fpr"].is_monotonic_increasing and curve["tpr"].is_monotonic_increasing
@@ -305,7 +306,11 @@ def refuse(expected: str) -> None:
 def test_text_and_codes_on_different_rows_are_refused() -> None:
     text = predictions("text")
     write_predictions("text", text[text["uid"] != 3])
-    refuse(r"codes\.parquet: 7 rows that .*text\.parquet lacks, and lacks 0")
+    refuse(r"text\.parquet: lacks 7 of the rows in .*codes\.parquet, row 1014 first")
+    codes = predictions("codes")
+    write_predictions("text", codes)
+    write_predictions("codes", codes[codes["uid"] != 3])
+    refuse(r"text\.parquet: 7 rows that .*codes\.parquet lacks; expected the same rows in both")
 
 
 @pytest.mark.usefixtures("folder")
@@ -319,7 +324,7 @@ def test_part_of_a_users_rows_is_refused() -> None:
 @pytest.mark.usefixtures("folder")
 def test_a_row_that_binmf_lacks_is_refused() -> None:
     write_predictions("binmf", predictions("binmf")[1:])
-    refuse(r"binmf\.parquet: lacks 1 of the rows in .*text\.parquet, row 1000 first")
+    refuse(r"binmf\.parquet: lacks 1 of the rows in .*codes\.parquet, row 1000 first")
 
 
 @pytest.mark.usefixtures("folder")
@@ -363,7 +368,7 @@ def test_a_row_scored_twice_is_refused() -> None:
 def test_no_rows_at_all_are_refused() -> None:
     for method in ("text", "codes"):
         write_predictions(method, predictions(method)[:0])
-    refuse(r"text\.parquet: holds no rows")
+    refuse(r"codes\.parquet: holds no rows")
 
 
 def test_a_missing_file_ends_the_stage_in_one_line_with_status_2(folder: Path) -> None:

@@ -37,12 +37,15 @@ STAGES = [
     "predict@text",
     "predict@codes",
     "evaluate",
+    "choose_methods",
     "compare@mf",
     "compare@lightgcn",
     "compare@sasrec",
     "compare@din",
+    "report",
 ]
-AFTER_CODES = {"materialize_prompts@codes", "train_lora@codes", "predict@codes", "evaluate"}
+MEASURED = {"evaluate", "report"}
+AFTER_CODES = {"materialize_prompts@codes", "train_lora@codes", "predict@codes", *MEASURED}
 SMALL = {
     "llm.source": "{llm}",
     "fetch_data.source": "{data}",
@@ -59,6 +62,7 @@ SMALL = {
     "train_lora.evaluations": 4,
     "predict.rows": 80,
     "evaluate.replicates": 50,
+    "report.replicates": 50,
 }
 
 
@@ -234,13 +238,22 @@ def test_nothing_runs_a_second_time(reproduced: Path) -> None:
     assert experiment(reproduced) == set()
 
 
+@pytest.mark.slow
+def test_a_clone_of_the_git_files_alone_has_nothing_to_do(reproduced: Path, tmp_path: Path) -> None:
+    run(["git", "clone", "-q", str(reproduced), str(tmp_path / "clone")], tmp_path)
+    dry = run(["dvc", "repro", "--dry", "--allow-missing"], tmp_path / "clone")
+    assert stages_run(dry) == set() and "> python" not in dry.stdout
+
+
 CHANGES: list[tuple[str, object, set[str]]] = [
     ("compress", "true", AFTER_CODES),
-    ("train_lora.tuning", "intuitive", {"train_lora@codes", "predict@codes", "evaluate"}),
+    ("train_lora.tuning", "intuitive", {"train_lora@codes", "predict@codes", *MEASURED}),
     ("evaluate.replicates", 60, {"evaluate"}),
     ("pretrain_hash.dim", 16, AFTER_CODES | {"pretrain_hash", "export_codes"}),
     ("materialize_prompts.fields", "codes", AFTER_CODES),
-    ("compare.mf.epochs", 1, {"compare@mf"}),
+    ("compare.mf.epochs", 1, {"compare@mf", "report"}),
+    ("report.replicates", 60, {"report"}),
+    ("compare.methods", "[mf,lightgcn,din,binmf]", {"choose_methods", "compare@sasrec", "report"}),
 ]
 
 

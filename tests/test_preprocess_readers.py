@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_table import NAMES
 from ruamel.yaml import YAML
 
 from benchmarks.preprocess_generate import write_amazon
@@ -30,16 +31,6 @@ from stages.preprocess.protocol import HalvedDecember, Protocol
 
 ROOT = Path(__file__).parents[1]
 JULY_2017 = 1_498_867_200
-NAMES: dict[str, Any] = {
-    "interactions": "i.csv",
-    "items": "t.csv",
-    "user": "user",
-    "item": "item",
-    "rating": "rating",
-    "label": None,
-    "timestamp": "timestamp",
-    "title": "title",
-}
 
 
 def review(n: int, **changes: Any) -> str:

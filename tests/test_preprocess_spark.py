@@ -5,10 +5,10 @@ import gzip
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from own_table import NAMES
 
 from benchmarks.preprocess_generate import write_amazon
 from stages.common.errors import InputError
@@ -27,16 +27,6 @@ from stages.preprocess.protocol import (
 
 ROOT = Path(__file__).parents[1]
 ML_100K = ROOT / "data/raw"
-NAMES: dict[str, Any] = {
-    "interactions": "i.csv",
-    "items": "t.csv",
-    "user": "user",
-    "item": "item",
-    "rating": "rating",
-    "label": None,
-    "timestamp": "timestamp",
-    "title": "title",
-}
 
 needs_spark = pytest.mark.skipif(
     shutil.which("java") is None, reason="java is missing (preprocess.engine: spark)"

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.common.ranking import bootstrap, draw_users, interval, ndcg, sliced_metrics
+from stages.common.quality import measure_scores
+from stages.common.ranking import draw_users, sliced_metrics
 
 
 def measure(
@@ -36,12 +37,18 @@ def measure(
     test, valid = splits["test"], splits["valid"]
     uids, labels = test["uid"].to_numpy(), test["label"].to_numpy()
     seen, warm = (test[name].to_numpy(zero_copy_only=False) for name in ("seen", "warm"))
-    drawn = bootstrap(uids, labels, scores["test"], draw_users(uids, replicates, rng))
+    measured = measure_scores(
+        uids,
+        labels,
+        scores["test"],
+        slices={"seen": seen, "warm": warm, "cold": ~seen},
+        draws=draw_users(uids, replicates, rng),
+        ndcg_k=ndcg_k,
+        level=level,
+    )
     return {
         "protocol": {"ndcg_k": ndcg_k, "replicates": replicates, "level": level},
-        **sliced_metrics(uids, labels, scores["test"], {"seen": seen, "warm": warm, "cold": ~seen}),
-        "ndcg": ndcg(uids, labels, scores["test"], ndcg_k),
-        "intervals": {"auc": interval(drawn.auc, level), "uauc": interval(drawn.uauc, level)},
+        **measured.quality,
         "valid": sliced_metrics(
             valid["uid"].to_numpy(), valid["label"].to_numpy(), scores["valid"], {}
         ),

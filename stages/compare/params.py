@@ -5,17 +5,11 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from stages.collab.layers import Activation
+from stages.common.chosen import Method
 from stages.common.params import Section
+from stages.common.quality import Measures
 
 Width = Annotated[int, Field(ge=1, le=4096)]
-
-
-class Measures(Section):
-    """How every method's scores are measured."""
-
-    ndcg_k: int = Field(ge=1, le=1000)
-    replicates: int = Field(ge=10, le=100_000)
-    level: float = Field(gt=0, lt=1)
 
 
 class Fitting(Section):
@@ -68,6 +62,8 @@ class Din(Fitting):
 class Compare(Section):
     """The methods without an LLM; each key is explained in `params.yaml`."""
 
+    methods: list[Method]
+    seeds: int = Field(ge=1, le=1000)
     measures: Measures
     mf: Mf
     lightgcn: Lightgcn

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from stages.common.errors import run_stage
 from stages.common.params import load_section, load_shared
+from stages.common.plots import write_csv
+from stages.common.predictions import read_scored_rows
 from stages.common.seeds import generator
 from stages.common.tables import write_json
 from stages.evaluate.measures import measure
+from stages.evaluate.methods import LLM_METHODS, METHODS
 from stages.evaluate.params import Evaluate
-from stages.evaluate.plots import roc_points, slice_bars, write_csv
-from stages.evaluate.predictions import read_scored_rows
+from stages.evaluate.plots import roc_points, slice_bars
 from stages.evaluate.summary import summary_table
 
 PREDICTIONS = Path("data/predictions")
@@ -26,7 +28,12 @@ def main() -> None:
     """Reads the params and predictions, measures, writes and prints."""
     params = load_section(Evaluate, "evaluate")
     dataset, seed = load_shared("dataset"), load_shared("seed")
-    rows = read_scored_rows(PREDICTIONS, TEST_ROWS)
+    rows = read_scored_rows(
+        {method: PREDICTIONS / f"{method}.parquet" for method in METHODS},
+        TEST_ROWS,
+        reference="codes",
+        alike=LLM_METHODS,
+    )
     quality = measure(
         rows,
         ndcg_k=params.ndcg_k,

@@ -3,17 +3,11 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stages.common.ranking import (
-    Bootstrap,
-    bootstrap,
-    draw_users,
-    interval,
-    ndcg,
-    sliced_metrics,
-)
-from stages.evaluate.predictions import BASELINE, ScoredRows
+from stages.common.predictions import ScoredRows
+from stages.common.quality import difference, measure_scores
+from stages.common.ranking import draw_users
+from stages.evaluate.methods import BASELINE
 
 # Key in the file -> which method is subtracted from codes.
 DIFFERENCES = {"difference": "text", f"difference_to_{BASELINE}": BASELINE}
@@ -41,23 +35,20 @@ def measure(
     """
     draws = draw_users(rows.uids, replicates, rng)
     slices = {"seen": rows.seen, "warm": rows.warm, "cold": ~rows.seen}
-    quality: dict[str, Any] = {"protocol": _protocol(rows, ndcg_k, replicates, level)}
-    resampled = {}
-    for method, scores in rows.scores.items():
-        resampled[method] = bootstrap(rows.uids, rows.labels, scores, draws)
-        quality[method] = {
-            **sliced_metrics(rows.uids, rows.labels, scores, slices),
-            "ndcg": ndcg(rows.uids, rows.labels, scores, ndcg_k),
-            "intervals": {
-                "auc": interval(resampled[method].auc, level),
-                "uauc": interval(resampled[method].uauc, level),
-            },
-        }
-    for key, other in DIFFERENCES.items():
-        quality[key] = _difference(
-            quality["codes"], quality[other], resampled["codes"], resampled[other], level
+    measured = {
+        method: measure_scores(
+            rows.uids, rows.labels, scores, slices=slices, draws=draws, ndcg_k=ndcg_k, level=level
         )
-    return quality
+        for method, scores in rows.scores.items()
+    }
+    return {
+        "protocol": _protocol(rows, ndcg_k, replicates, level),
+        **{method: found.quality for method, found in measured.items()},
+        **{
+            key: difference(measured["codes"], measured[other], level)
+            for key, other in DIFFERENCES.items()
+        },
+    }
 
 
 def _protocol(rows: ScoredRows, ndcg_k: int, replicates: int, level: float) -> dict[str, Any]:
@@ -69,18 +60,4 @@ def _protocol(rows: ScoredRows, ndcg_k: int, replicates: int, level: float) -> d
         "ndcg_k": ndcg_k,
         "replicates": replicates,
         "level": level,
-    }
-
-
-def _difference(
-    one: dict[str, Any], other: dict[str, Any], ours: Bootstrap, theirs: Bootstrap, level: float
-) -> dict[str, Any]:
-    def paired(metric: str, replicates: NDArray) -> dict[str, float] | None:
-        if one[metric] is None or other[metric] is None:
-            return None
-        return {"value": one[metric] - other[metric], **(interval(replicates, level) or {})}
-
-    return {
-        "auc": paired("auc", ours.auc - theirs.auc),
-        "uauc": paired("uauc", ours.uauc - theirs.uauc),
     }

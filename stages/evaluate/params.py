@@ -1,13 +1,7 @@
 """The section `evaluate` of `params.yaml`."""
 
-from pydantic import Field
-
-from stages.common.params import Section
+from stages.common.quality import Measures
 
 
-class Evaluate(Section):
+class Evaluate(Measures):
     """How predictions are measured."""
-
-    ndcg_k: int = Field(ge=1, le=1000)
-    replicates: int = Field(ge=10, le=100_000)
-    level: float = Field(gt=0, lt=1)

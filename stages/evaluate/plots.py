@@ -1,6 +1,5 @@
 """Small tables that `dvc plots show` draws: ROC curves, and AUC by slice."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from stages.common.tables import replacing
-from stages.evaluate.predictions import METHODS, TITLES, ScoredRows
+from stages.common.predictions import ScoredRows
+from stages.evaluate.methods import METHODS, TITLES
 
 MOST_POINTS = 200
 SLICES = ("warm", "cold")
@@ -49,12 +48,6 @@ def slice_bars(quality: dict[str, Any]) -> pd.DataFrame:
         if quality[method][name]["auc"] is not None
     ]
     return pd.DataFrame(bars, columns=["method", "slice", "auc"])
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Writes a plot's table, whole or not at all; six digits are more than a picture shows."""
-    with replacing(path) as partial:
-        table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
 
 
 def _evenly_along(path: NDArray, most: int) -> NDArray:

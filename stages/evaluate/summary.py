@@ -3,7 +3,7 @@
 from typing import Any
 
 from stages.evaluate.measures import DIFFERENCES
-from stages.evaluate.predictions import METHODS, TITLES
+from stages.evaluate.methods import METHODS, TITLES
 
 _HEADER = ("", "AUC", "", "UAUC", "", "users")
 _GAP = "  "

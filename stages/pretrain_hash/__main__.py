@@ -1,49 +1,72 @@
 """Learns the codes and measures them: `python -m stages.pretrain_hash`.
 
 Reads data/interactions/; writes models/hash/ (the codes), data/predictions/binmf.parquet (their
-scores of the test rows), metrics/pretrain_hash.json and metrics/bits.csv.
+scores of the test rows), metrics/pretrain_hash.json, metrics/cost/binmf.json and metrics/bits.csv.
 """
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from stages.collab.fitting import score
+from stages.collab.fitting import Fit, score
+from stages.collab.hashing import HashedModel
+from stages.collab.timing import timed
 from stages.common.errors import run_stage
 from stages.common.params import load_section, load_shared
+from stages.common.plots import write_csv
+from stages.common.repeats import Repeats, over_seeds
 from stages.common.seeds import derived_seed
 from stages.common.tables import PREDICTIONS, write_json, write_table
 from stages.pretrain_hash.binmf import fit_binmf, read_interactions, rows_of
-from stages.pretrain_hash.outputs import write_bits, write_codes
+from stages.pretrain_hash.outputs import write_codes
 from stages.pretrain_hash.params import PretrainHash
 from stages.pretrain_hash.quality import bit_summary, bit_table, ranking_metrics
 
 
 def main() -> None:
-    """Fits BinMF and writes codes, scores and metrics."""
+    """Fits BinMF and writes codes, scores, metrics and cost."""
     params = load_section(PretrainHash, "pretrain_hash").model_dump()
-    seed = derived_seed(load_shared("seed"), "pretrain_hash")
+    seed, seeds = load_shared("seed"), load_section(Repeats, "compare").seeds
     data = read_interactions(Path("data/interactions"))
     rows = {name: rows_of(table) for name, table in data.splits.items()}
-    n_users, n_items = len(data.trained_users), len(data.trained_items)
-    model, fitted = fit_binmf(
-        rows["train"], rows["valid"], n_users=n_users, n_items=n_items, seed=seed, **params
-    )
+
+    def fitted_under(root: int) -> tuple[HashedModel, Fit]:
+        return fit_binmf(
+            rows["train"],
+            rows["valid"],
+            n_users=len(data.trained_users),
+            n_items=len(data.trained_items),
+            seed=derived_seed(root, "pretrain_hash"),
+            **params,
+        )
+
+    def test_metrics(root: int) -> dict[str, Any]:
+        return ranking_metrics(data.splits["test"], score(fitted_under(root)[0], rows["test"]))
+
+    model, fitted, test_scores, cost = timed(partial(fitted_under, seed), rows["test"])
     users, items = model.all_bits()
-    scores = {name: score(model, rows[name]) for name in ("valid", "test")}
+    scores = {"valid": score(model, rows["valid"]), "test": test_scores}
     bits = bit_table({"user": users[1:][data.trained_users], "item": items[1:][data.trained_items]})
     metrics = {name: ranking_metrics(data.splits[name], scores[name]) for name in scores}
     test = data.splits["test"].select(["row", "uid", "iid", "label"])
     write_codes(Path("models/hash"), users, items, code_space=params["code_space"], fitted=fitted)
     write_table(
-        test.append_column("score", [scores["test"]]),
+        test.append_column("score", [test_scores]),
         Path("data/predictions/binmf.parquet"),
         PREDICTIONS,
     )
-    write_bits(bits, Path("metrics/bits.csv"))
-    fit_metrics = {"epochs": fitted.epochs, "best_epoch": fitted.best_epoch}
+    write_csv(bits, Path("metrics/bits.csv"))
     write_json(
-        {**metrics, "fit": fit_metrics, "bits": bit_summary(bits)},
+        {
+            **metrics,
+            "fit": {"epochs": fitted.epochs, "best_epoch": fitted.best_epoch},
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "seeds": over_seeds(metrics["test"], seed, seeds, test_metrics),
+            "bits": bit_summary(bits),
+        },
         Path("metrics/pretrain_hash.json"),
     )
+    write_json(cost, Path("metrics/cost/binmf.json"))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
@@ -42,9 +41,3 @@ def write_codes(
         codes = {"users": np.ascontiguousarray(users), "items": np.ascontiguousarray(items)}
         (partial / "codes.safetensors").write_bytes(save(codes))
         write_json(description, partial / "codes.json")
-
-
-def write_bits(table: pd.DataFrame, path: Path) -> None:
-    """Writes balance and entropy of each bit as CSV."""
-    with replacing(path) as partial:
-        table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")

@@ -1,5 +1,6 @@
 """Reads the predictions to be compared and lines them up, row by row."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,6 @@ from numpy.typing import NDArray
 
 from stages.common.errors import InputError
 from stages.common.tables import INTERACTIONS, PREDICTIONS, read_table
-
-# In the order in which they are shown.
-LLM_METHODS = ("text", "codes")
-BASELINE = "binmf"
-METHODS = (*LLM_METHODS, BASELINE)
-TITLES = {"text": "text", "codes": "codes", "binmf": "BinMF"}
 
 _FACTS = ["row", "uid", "iid", "label", "seen", "warm"]
 
@@ -30,6 +25,7 @@ class ScoredRows:
         seen: (n,) whether user and item each have a train row.
         warm: (n,) whether user and item each have more than three.
         scores: method -> (n,) finite scores.
+        n_scored: method -> rows it has scored in all, of which these are the ones that count.
         n_test_rows: rows of the whole test set.
         n_test_users: users of the whole test set.
     """
@@ -39,56 +35,59 @@ class ScoredRows:
     seen: NDArray
     warm: NDArray
     scores: dict[str, NDArray]
+    n_scored: dict[str, int]
     n_test_rows: int
     n_test_users: int
 
 
-def read_scored_rows(folder: Path, test_rows: Path) -> ScoredRows:
-    """Reads all methods' predictions on the rows that the LLM has scored.
+def read_scored_rows(
+    files: Mapping[str, Path], test_rows: Path, *, reference: str, alike: Collection[str] = ()
+) -> ScoredRows:
+    """Reads methods' predictions on the rows that one of them has scored.
 
-    The LLM scores a sample of users, the same for text and codes: drawn by seed, so that a
-    difference between them never comes from the sample. BinMF scores all test rows; of these only
-    the same ones count here.
+    The LLM scores a sample of users, drawn by seed, where others score all test rows. Cut to the
+    same rows, a difference between two methods never comes from the sample.
 
     Args:
-        folder: where `<method>.parquet` lie, rows in any order.
+        files: method -> its predictions, rows in any order.
         test_rows: the test set's table.
+        reference: the method whose rows count.
+        alike: methods that must have scored these rows and no others.
 
     Returns:
-        The rows with every method's scores.
+        The rows with every method's scores, in the order of `files`.
 
     Raises:
-        InputError: a table is missing, holds a row twice, or a score that is not finite; methods
-            were scored on different rows; a row differs from the test set's; or a user's rows are
-            scored in part only, which UAUC cannot use.
+        InputError: a table is missing, holds a row twice, or a score that is not finite; a method
+            lacks a row; a row differs from the test set's; or a user's rows are scored in part
+            only, which UAUC cannot use.
     """
     test = read_table(test_rows, INTERACTIONS, columns=_FACTS).sort_by("row")
-    tables = {method: _read(folder / f"{method}.parquet") for method in METHODS}
-    first, second = (folder / f"{method}.parquet" for method in LLM_METHODS)
-    rows = tables["text"]["row"].to_numpy()
-    if not np.array_equal(rows, other := tables["codes"]["row"].to_numpy()):
-        raise InputError(
-            f"{second}: {len(np.setdiff1d(other, rows))} rows that {first} lacks, and lacks "
-            f"{len(np.setdiff1d(rows, other))} of its rows; expected the same rows in both"
-        )
+    tables = {method: _read(path) for method, path in files.items()}
+    first = files[reference]
+    rows = tables[reference]["row"].to_numpy()
     if not len(rows):
         raise InputError(f"{first}: holds no rows")
-    known = test["row"].to_numpy()
-    place = _places(rows, known, first, test_rows)
+    place = _places(rows, test["row"].to_numpy(), first, test_rows)
     _check_whole_users(test["uid"].to_numpy(), place, first)
     scored = test.take(pa.array(place))
     scores = {}
     for method, table in tables.items():
-        path = folder / f"{method}.parquet"
-        table = table.take(pa.array(_places(rows, table["row"].to_numpy(), first, path)))
-        _check_facts(table, scored, path, test_rows)
-        scores[method] = table["score"].to_numpy()
+        cut = table.take(pa.array(_places(rows, table["row"].to_numpy(), first, files[method])))
+        if method in alike and len(table) > len(rows):
+            raise InputError(
+                f"{files[method]}: {len(table) - len(rows)} rows that {first} lacks; expected the "
+                "same rows in both"
+            )
+        _check_facts(cut, scored, files[method], test_rows)
+        scores[method] = cut["score"].to_numpy()
     return ScoredRows(
         uids=scored["uid"].to_numpy(),
         labels=scored["label"].to_numpy(),
         seen=scored["seen"].to_numpy(),
         warm=scored["warm"].to_numpy(),
         scores=scores,
+        n_scored={method: len(table) for method, table in tables.items()},
         n_test_rows=len(test),
         n_test_users=pc.count_distinct(test["uid"]).as_py(),
     )

@@ -1,0 +1,1 @@
+"""Says for each compared method whether it runs."""
