@@ -48,7 +48,7 @@ def _start(main: Callable[[], None], module: str) -> None:
         main()
         return
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -56,6 +56,7 @@ def _start(main: Callable[[], None], module: str) -> None:
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         max_restarts=0,
+        run_id=module,
     )
     try:
         elastic_launch(config, sys.executable)("-m", module, *sys.argv[1:])

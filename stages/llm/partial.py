@@ -5,10 +5,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from stages.common.errors import InputError
 from stages.common.tables import replacing
+from stages.llm.model import best_device
+from stages.llm.processes import ALONE, Processes
 from stages.llm.scoring import Score
 
 SAVE_SECONDS = 10.0
@@ -22,15 +25,23 @@ class PartialScores:
         done: rows that an earlier run had scored.
     """
 
-    def __init__(self, folder: Path, n: int) -> None:
-        """Takes up what lies in `folder`, or starts with nothing scored."""
-        self._path = folder / "scores.npy"
+    def __init__(self, folder: Path, n: int, among: Processes = ALONE) -> None:
+        """Takes up what lies in `folder`, or starts with nothing scored.
+
+        Each process keeps what it scored in a file of its own; all start from what all had.
+        """
+        self._path = folder / f"scores-{among.rank}.npy"
         self._clock = folder / "seconds.json"
-        self.scores: NDArray[np.float32] = np.full(n, np.nan, dtype=np.float32)
+        known = np.full(n, np.nan, dtype=np.float32)
         self._spent = 0.0
-        if self._path.is_file() and self._clock.is_file():
-            self.scores = np.load(self._path, allow_pickle=False)
+        if among.rank == 0 and self._clock.is_file():
             self._spent = json.loads(self._clock.read_text())
+            for path in sorted(folder.glob("scores-*.npy")):
+                part = np.load(path, allow_pickle=False)
+                known = np.where(np.isnan(known), part, known)
+        # One process reads, and the sum tells the others: a file may change while they look.
+        shared = torch.from_numpy(known if among.rank == 0 else np.zeros_like(known))
+        self.scores: NDArray[np.float32] = among.sum(shared.to(best_device())).cpu().numpy()
         self.done = int((~np.isnan(self.scores)).sum())
         self._start = self._saved = time.monotonic()
 

@@ -71,10 +71,12 @@ def score_prompts(
 
     with workers(llm.model, llm.device) as lent:
         packs = pack(groups, token_budget, lent.count * among.size)[among.rank :: among.size]
+        counted = 0
         for rows, values in lent.map(compute, packs):
             result[rows] = values
-            if progress:
-                progress.advance(len(rows))
+            if progress:  # the others get on as fast: packs are equally long
+                progress.advance(len(rows) * among.size)
+                counted += len(rows) * among.size
             if after_batch:
                 after_batch(result)
     if among.size > 1:
@@ -82,4 +84,6 @@ def score_prompts(
         todo = sorted(row for group in groups for row in group.rows)
         mine = torch.as_tensor(result[todo], device=llm.device).nan_to_num(0.0)
         result[todo] = among.sum(mine).cpu().numpy()
+        if progress:
+            progress.advance(len(todo) - counted)
     return result

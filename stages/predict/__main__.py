@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from stages.common.errors import run_stage
 from stages.common.params import load_section, load_shared
-from stages.common.progress import Progress
 from stages.common.scratch import scratch_folder
 from stages.common.seeds import generator
 from stages.common.tables import PREDICTIONS, write_json, write_table
+from stages.llm.launch import run_stage_in_processes
 from stages.llm.model import load_adapter, load_llm
 from stages.llm.partial import PartialScores, read_score
+from stages.llm.processes import processes
 from stages.llm.prompts import PromptSet, read_prompts, sample_groups
 from stages.llm.scoring import score_prompts
 from stages.predict.params import Predict
@@ -34,10 +34,8 @@ def main() -> None:
     kind = parser.parse_args().kind
     params = load_section(Predict, "predict")
     seed = load_shared("seed")
-    prompts_file, adapter = (
-        Path(f"data/prompts/{kind}/test.parquet"),
-        Path("models/adapters") / kind,
-    )
+    prompts_file = Path(f"data/prompts/{kind}/test.parquet")
+    adapter = Path("models/adapters") / kind
     scratch = scratch_folder(
         f"predict-{kind}",
         [LLM_FOLDER, prompts_file, adapter, *SOURCES],
@@ -46,8 +44,9 @@ def main() -> None:
     llm = load_adapter(load_llm(LLM_FOLDER, precision=params.precision), adapter)
     chosen = sample_groups(prompts_file, params.rows, "user", generator(seed, "predict"))
     test = read_prompts(prompts_file, chosen)
-    partial = PartialScores(scratch, len(test.prompts))
-    progress = Progress(f"predict {kind}", len(test.prompts), done=partial.done)
+    among = processes()
+    partial = PartialScores(scratch, len(test.prompts), among)
+    progress = among.progress(f"predict {kind}", len(test.prompts), partial.done)
     scores = score_prompts(
         llm,
         test.prompts,
@@ -57,8 +56,11 @@ def main() -> None:
         progress=progress,
         scores=partial.scores,
         after_batch=partial.save,
+        among=among,
     )
     progress.close()
+    if among.rank > 0:
+        return
     write_json(cost(test, partial.seconds), Path(f"metrics/cost/{kind}.json"))
     write_table(
         test.keys.append_column("score", pa.array(scores)),
@@ -80,4 +82,4 @@ def cost(test: PromptSet, seconds: float) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage_in_processes(main, "stages.predict")

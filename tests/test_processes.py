@@ -1,0 +1,141 @@
+"""Several processes share the rows: the adapter and scores of one, and one line for bad input."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from ruamel.yaml import YAML
+from safetensors.torch import load_file
+
+from stages.common.tables import PREDICTIONS, PROMPTS, read_table, write_table
+from stages.llm.model import load_llm
+from stages.llm.scoring import score_prompts
+
+ROOT = Path(__file__).resolve().parent.parent
+FILMS = ["Alien", "Brazil", "Casablanca", "Dune", "Eraser", "Fargo"]
+
+
+def prompt_table(n: int, seed: int) -> pa.Table:
+    """Prompts of users with two or three candidates each; liked is every second film."""
+    rng = np.random.default_rng(seed)
+    films = rng.integers(0, len(FILMS), n)
+    uids = np.arange(n) // 3 + 1
+    return pa.table(
+        {
+            "row": pa.array(np.arange(n), pa.int64()),
+            "uid": pa.array(uids, pa.int32()),
+            "iid": pa.array(films + 1, pa.int32()),
+            "label": pa.array(films % 2, pa.int8()),
+            "prefix": [f'Items the user liked: "{FILMS[uid % 6]}"' for uid in uids],
+            "suffix": [f'\nItem: "{FILMS[film]}"\nAnswer:' for film in films],
+            "n_tokens": pa.array(np.full(n, 20), pa.int32()),
+        }
+    ).cast(PROMPTS)
+
+
+def project(folder: Path, llm_folder: Path, processes: int) -> Path:
+    """A working folder in which train_lora and predict can run."""
+    (folder / "models").mkdir(parents=True)
+    (folder / "models/llm").symlink_to(llm_folder)
+    (folder / "stages").symlink_to(ROOT / "stages")
+    for seed, (name, n) in enumerate({"train": 60, "valid": 60, "test": 50}.items()):
+        write_table(prompt_table(n, seed), folder / f"data/prompts/text/{name}.parquet", PROMPTS)
+    yaml = YAML()
+    params = yaml.load((ROOT / "params.yaml").read_text())
+    params["processes"] = processes
+    params["train_lora"]["train_rows"]["text"] = None
+    params["train_lora"]["precision"] = params["predict"]["precision"] = "float32"
+    params["train_lora"]["lora"]["rank"] = 4
+    with (folder / "params.yaml").open("w") as file:
+        yaml.dump(params, file)
+    return folder
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def results(folder: Path) -> tuple[dict[str, torch.Tensor], list[str], np.ndarray]:
+    weights = load_file(folder / "models/adapters/text/adapter_model.safetensors")
+    curve = (folder / "metrics/plots/training_text.csv").read_text().splitlines()[1:]
+    table = read_table(folder / "data/predictions/text.parquet", PREDICTIONS)
+    return weights, curve, table["score"].to_numpy()
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_adapter_and_give_the_scores_of_one(
+    tiny_llm_folder: Path, tmp_path: Path
+) -> None:
+    found = []
+    for count in (1, 2):
+        folder = project(tmp_path / str(count), tiny_llm_folder, count)
+        for stage in ("stages.train_lora", "stages.predict"):
+            done = run(folder, "-m", stage, "text")
+            assert done.returncode == 0, done.stderr
+            assert done.stderr.count("rows in") == 1, "each stage reports once"
+        found.append(results(folder))
+    (weights, curve, scores), (weights_two, curve_two, scores_two) = found
+    assert len(scores) == 50
+    np.testing.assert_allclose(scores_two, scores, atol=1e-4)
+    for line, line_two in zip(curve, curve_two, strict=True):
+        values, values_two = ([float(v) for v in text.split(",")] for text in (line, line_two))
+        np.testing.assert_allclose(values_two, values, atol=1e-5)
+    for name, tensor in weights.items():
+        assert torch.allclose(tensor, weights_two[name], atol=1e-4), name
+
+
+@pytest.mark.slow
+def test_torchrun_itself_starts_the_stages_and_each_process_computes(
+    tiny_llm_folder: Path, tmp_path: Path
+) -> None:
+    folder = project(tmp_path / "torchrun", tiny_llm_folder, 1)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    done = run(folder, *launcher, "-m", "stages.train_lora", "text")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "models/adapters/text/adapter_model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_a_bad_value_is_one_line_among_several_processes_too(
+    tiny_llm_folder: Path, tmp_path: Path
+) -> None:
+    folder = project(tmp_path / "bad", tiny_llm_folder, 2)
+    text = (folder / "params.yaml").read_text()
+    assert "batch_rows: 8" in text
+    (folder / "params.yaml").write_text(text.replace("batch_rows: 8", "batch_rows: 0"))
+    done = run(folder, "-m", "stages.train_lora", "text")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: params.yaml: train_lora.batch_rows = 0")
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "models/adapters").exists()
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_workers_give_the_scores_of_one_thread(tiny_llm_folder: Path, threads: int) -> None:
+    llm = load_llm(tiny_llm_folder, precision="float32")
+    table = prompt_table(40, 7).to_pydict()
+    prompts = [p + s for p, s in zip(table["prefix"], table["suffix"], strict=True)]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = score_prompts(llm, prompts, prefixes=table["prefix"], token_budget=100)
+        torch.set_num_threads(threads)
+        together = score_prompts(llm, prompts, prefixes=table["prefix"], token_budget=100)
+        assert torch.get_num_threads() == threads, "the threads are given back"
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(together, alone, atol=2e-5)
