@@ -5,7 +5,7 @@ both low-rank products are added in place to the frozen layer's, forward and bac
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft.tuners.lora import Linear
@@ -48,3 +48,17 @@ def fuse_lora(model: nn.Module, adapter: str = "default") -> None:
     for layer in model.modules():
         if isinstance(layer, Linear) and isinstance(layer.lora_dropout[adapter], nn.Identity):
             layer.forward = partial(_forward, layer, adapter)  # type: ignore[method-assign]
+
+
+def merge_lora(model: nn.Module, adapter: str = "default") -> None:
+    """Adds every LoRA product to its frozen layer for good: W + s B A, rounded once.
+
+    Layers then cost what they cost without an adapter.
+    """
+    for layer in model.modules():
+        if isinstance(layer, Linear):
+            a, b = layer.lora_A[adapter].weight.float(), layer.lora_B[adapter].weight.float()
+            base = cast(nn.Linear, layer.get_base_layer())
+            weight = base.weight.float().addmm_(b, a, alpha=layer.scaling[adapter])
+            base.weight.data = weight.to(base.weight.dtype)
+            layer.forward = base.forward  # type: ignore[method-assign]

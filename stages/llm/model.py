@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 from stages.common.errors import InputError
 from stages.llm.attention import PACKED_ATTENTION
 from stages.llm.batching import Batch, collate, group_rows
-from stages.llm.lora import fuse_lora
+from stages.llm.lora import fuse_lora, merge_lora
 from stages.llm.tokenizer import ANSWERS, answer_id, load_tokenizer
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -205,7 +205,12 @@ def _linear_layers(llm: Llm) -> list[str]:
 
 
 def load_adapter(llm: Llm, folder: Path, *, trainable: bool = False) -> Llm:
-    """Puts a saved adapter on the LLM.
+    """Puts a saved adapter on the LLM: to train it further, or merged into the weights to score.
+
+    Args:
+        llm: the LLM without adapter.
+        folder: what `store_adapter` wrote.
+        trainable: False merges, so that a layer costs what it costs without an adapter.
 
     Raises:
         InputError: the folder holds no adapter, an empty one, or one for another LLM.
@@ -219,10 +224,11 @@ def load_adapter(llm: Llm, folder: Path, *, trainable: bool = False) -> Llm:
             )
     except (RuntimeError, ValueError, UserWarning) as error:
         raise InputError(f"{folder}: does not fit this LLM: {str(error).splitlines()[0]}") from None
-    dtype = llm.causal_lm.dtype
-    for name, parameter in model.named_parameters():
-        if "lora_" in name:
-            parameter.data = parameter.data.to(dtype)
+    if not trainable:
+        merge_lora(model)
+        return Llm(model, llm.tokenizer, llm.answer_ids, llm.device)
+    for parameter in trainable_parameters(model).values():
+        parameter.data = parameter.data.to(llm.causal_lm.dtype)
     fuse_lora(model)
     return Llm(model, llm.tokenizer, llm.answer_ids, llm.device)
 
