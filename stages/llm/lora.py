@@ -38,9 +38,15 @@ class _LoraLinear(torch.autograd.Function):
 
 
 def _forward(layer: Linear, adapter: str, x: Tensor) -> Tensor:
-    base = layer.get_base_layer()
-    a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+    base, a, b = _parts(layer, adapter)
     return _LoraLinear.apply(x, base.weight, base.bias, a, b, layer.scaling[adapter])
+
+
+def _parts(layer: Linear, adapter: str) -> tuple[nn.Linear, Tensor, Tensor]:
+    """Returns the frozen layer, A (rank, in) and B (out, rank)."""
+    base = cast(nn.Linear, layer.get_base_layer())
+    a, b = (cast(nn.Linear, part[adapter]) for part in (layer.lora_A, layer.lora_B))
+    return base, a.weight, b.weight
 
 
 def fuse_lora(model: nn.Module, adapter: str = "default") -> None:
@@ -57,8 +63,7 @@ def merge_lora(model: nn.Module, adapter: str = "default") -> None:
     """
     for layer in model.modules():
         if isinstance(layer, Linear):
-            a, b = layer.lora_A[adapter].weight.float(), layer.lora_B[adapter].weight.float()
-            base = cast(nn.Linear, layer.get_base_layer())
-            weight = base.weight.float().addmm_(b, a, alpha=layer.scaling[adapter])
-            base.weight.data = weight.to(base.weight.dtype)
-            layer.forward = base.forward  # type: ignore[method-assign]
+            base, a, b = _parts(layer, adapter)
+            product = b.float() @ a.float() * layer.scaling[adapter]
+            base.weight.data = (base.weight.float() + product).to(base.weight.dtype)
+            layer.forward = base.forward  # type: ignore[method-assign, assignment]
