@@ -8,12 +8,12 @@ import argparse
 from pathlib import Path
 
 from stages.collab.fitting import score
+from stages.collab.interactions import read_interactions
 from stages.common.errors import run_stage
+from stages.common.measures import measure
 from stages.common.params import load_section, load_shared
 from stages.common.seeds import derived_seed, generator
 from stages.common.tables import PREDICTIONS, write_json, write_table
-from stages.compare.interactions import read_interactions
-from stages.compare.measures import measure
 from stages.compare.methods import METHODS, fit_method
 from stages.compare.params import Compare
 

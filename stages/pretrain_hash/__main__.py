@@ -7,11 +7,12 @@ scores of the test rows), metrics/pretrain_hash.json and metrics/bits.csv.
 from pathlib import Path
 
 from stages.collab.fitting import score
+from stages.collab.interactions import read_interactions
 from stages.common.errors import run_stage
 from stages.common.params import load_section, load_shared
 from stages.common.seeds import derived_seed
 from stages.common.tables import PREDICTIONS, write_json, write_table
-from stages.pretrain_hash.binmf import fit_binmf, read_interactions, rows_of
+from stages.pretrain_hash.binmf import fit_binmf
 from stages.pretrain_hash.outputs import write_bits, write_codes
 from stages.pretrain_hash.params import PretrainHash
 from stages.pretrain_hash.quality import bit_summary, bit_table, ranking_metrics
@@ -22,13 +23,16 @@ def main() -> None:
     params = load_section(PretrainHash, "pretrain_hash").model_dump()
     seed = derived_seed(load_shared("seed"), "pretrain_hash")
     data = read_interactions(Path("data/interactions"))
-    rows = {name: rows_of(table) for name, table in data.splits.items()}
-    n_users, n_items = len(data.trained_users), len(data.trained_items)
     model, fitted = fit_binmf(
-        rows["train"], rows["valid"], n_users=n_users, n_items=n_items, seed=seed, **params
+        data.rows["train"],
+        data.rows["valid"],
+        n_users=data.n_users,
+        n_items=data.n_items,
+        seed=seed,
+        **params,
     )
     users, items = model.all_bits()
-    scores = {name: score(model, rows[name]) for name in ("valid", "test")}
+    scores = {name: score(model, data.rows[name]) for name in ("valid", "test")}
     bits = bit_table({"user": users[1:][data.trained_users], "item": items[1:][data.trained_items]})
     metrics = {name: ranking_metrics(data.splits[name], scores[name]) for name in scores}
     test = data.splits["test"].select(["row", "uid", "iid", "label"])
