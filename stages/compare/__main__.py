@@ -7,13 +7,11 @@ metrics/compare/<method>.json.
 import argparse
 from pathlib import Path
 
-from stages.collab.fitting import score
 from stages.collab.interactions import read_interactions
+from stages.collab.report import write_report
 from stages.common.errors import run_stage
-from stages.common.measures import measure
 from stages.common.params import load_section, load_shared
-from stages.common.seeds import derived_seed, generator
-from stages.common.tables import PREDICTIONS, write_json, write_table
+from stages.common.seeds import derived_seed
 from stages.compare.methods import METHODS, fit_method
 from stages.compare.params import Compare
 
@@ -24,7 +22,7 @@ def main() -> None:
     parser.add_argument("method", choices=list(METHODS))
     method = parser.parse_args().method
     params = load_section(Compare, "compare")
-    measures, settings = params.measures.model_dump(), getattr(params, method).model_dump()
+    settings = getattr(params, method).model_dump()
     seed = load_shared("seed")
     data = read_interactions(Path("data/interactions"), history=settings.pop("history", 0))
     model, fitted = fit_method(
@@ -36,18 +34,7 @@ def main() -> None:
         seed=derived_seed(seed, f"compare.{method}"),
         **settings,
     )
-    scores = {name: score(model, data.rows[name]) for name in ("valid", "test")}
-    # One stream for all methods: the same users are drawn, so that methods can be paired.
-    quality = measure(data.splits, scores, rng=generator(seed, "compare"), **measures)
-    quality["parameters"] = sum(p.numel() for p in model.parameters())
-    quality["fit"] = {"epochs": fitted.epochs, "best_epoch": fitted.best_epoch}
-    test = data.splits["test"].select(["row", "uid", "iid", "label"])
-    write_table(
-        test.append_column("score", [scores["test"]]),
-        Path(f"data/predictions/{method}.parquet"),
-        PREDICTIONS,
-    )
-    write_json(quality, Path(f"metrics/compare/{method}.json"))
+    write_report(method, model, fitted, data, seed=seed, measures=params.measures.model_dump())
 
 
 if __name__ == "__main__":
