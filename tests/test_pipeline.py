@@ -27,6 +27,7 @@ from stages.fetch_data.sources import fetch
 STAGES = [
     "fetch_data",
     "fetch_llm",
+    "fetch_encoder",
     "preprocess",
     "pretrain_hash",
     "export_codes",
@@ -41,6 +42,7 @@ STAGES = [
     "compare@lightgcn",
     "compare@sasrec",
     "compare@din",
+    "compare_ctrl",
 ]
 AFTER_CODES = {"materialize_prompts@codes", "train_lora@codes", "predict@codes", "evaluate"}
 SMALL = {
@@ -51,6 +53,9 @@ SMALL = {
     "compare.lightgcn.epochs": 2,
     "compare.sasrec.epochs": 2,
     "compare.din.epochs": 2,
+    "compare_ctrl.texts.rows": 64,
+    "compare_ctrl.alignment.epochs": 1,
+    "compare_ctrl.din.epochs": 2,
     "materialize_prompts.max_titles": 2,
     "train_lora.train_rows.text": 48,
     "train_lora.train_rows.ids_first": 24,
@@ -241,6 +246,7 @@ CHANGES: list[tuple[str, object, set[str]]] = [
     ("pretrain_hash.dim", 16, AFTER_CODES | {"pretrain_hash", "export_codes"}),
     ("materialize_prompts.fields", "codes", AFTER_CODES),
     ("compare.mf.epochs", 1, {"compare@mf"}),
+    ("compare_ctrl.alignment.temperature", 0.7, {"compare_ctrl"}),
 ]
 
 
