@@ -42,6 +42,8 @@ STAGES = [
     "compare@lightgcn",
     "compare@sasrec",
     "compare@din",
+    "fetch_encoder",
+    "compare_ctrl",
     "report",
 ]
 MEASURED = {"evaluate", "report"}
