@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 # Rows of one group in training, at most: a step shall see several users.
 TRAINING_GROUP_ROWS = 4
@@ -74,11 +73,6 @@ class Batch:
             self.rows,
             self.tokens,
         )
-
-
-def tokenize(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[list[int]]:
-    """Returns each whole prompt's token ids."""
-    return tokenizer(list(prompts))["input_ids"] if len(prompts) else []
 
 
 def group_rows(

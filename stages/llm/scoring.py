@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.common.progress import Progress
-from stages.llm.batching import Batch, collate, group_rows, pack_by_length, tokenize
+from stages.llm.batching import Batch, collate, group_rows, pack_by_length
 from stages.llm.model import Llm, answer_logits
+from stages.llm.soft_tokens import model_inputs, tokenize
 
 Score = Literal["yes_logit", "yes_minus_no"]
 
@@ -26,7 +27,7 @@ def batch_scores(llm: Llm, batch: Batch, score: Score) -> Tensor:
         (rows,) float32 scores, in the order of `batch.rows`.
     """
     hidden = llm.causal_lm.get_decoder()(
-        input_ids=batch.input_ids,
+        **model_inputs(llm, batch.input_ids),
         attention_mask=batch.mask,
         position_ids=batch.position_ids,
         use_cache=False,

@@ -26,10 +26,10 @@ from stages.llm.batching import (
     group_rows,
     pack_by_length,
     shuffled_batches,
-    tokenize,
 )
 from stages.llm.model import Llm, trainable_parameters
 from stages.llm.scoring import Score, batch_scores, score_prompts
+from stages.llm.soft_tokens import tokenize
 
 CHECKPOINT_SECONDS = 30.0  # between two checkpoints: what a kill can lose, at most
 _CHECKPOINT = "checkpoint.pt"
