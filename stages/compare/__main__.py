@@ -1,20 +1,21 @@
 """Fits one method and scores the test rows: `python -m stages.compare mf|lightgcn|sasrec|din`.
 
-Reads data/interactions/; writes data/predictions/<method>.parquet and
-metrics/compare/<method>.json.
+Reads data/interactions/; writes data/predictions/<method>.parquet, metrics/compare/<method>.json
+and the vectors of users and items, models/compare/<method>.safetensors.
 """
 
 import argparse
 from pathlib import Path
 
 from stages.collab.fitting import score
+from stages.collab.vector_file import write_vectors
 from stages.common.errors import run_stage
-from stages.common.params import load_section, load_shared
+from stages.common.measures import Measures, measure
+from stages.common.params import load_section, load_shared, part_of
 from stages.common.seeds import derived_seed, generator
 from stages.common.tables import PREDICTIONS, write_json, write_table
 from stages.compare.interactions import read_interactions
-from stages.compare.measures import measure
-from stages.compare.methods import METHODS, fit_method
+from stages.compare.methods import METHODS, fit_method, vectors_of
 from stages.compare.params import Compare
 
 
@@ -23,8 +24,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("method", choices=list(METHODS))
     method = parser.parse_args().method
-    params = load_section(Compare, "compare")
-    measures, settings = params.measures.model_dump(), getattr(params, method).model_dump()
+    measures = load_section(Measures, "compare.measures").model_dump()
+    settings = load_section(part_of(Compare, method), f"compare.{method}").model_dump()
     seed = load_shared("seed")
     data = read_interactions(Path("data/interactions"), history=settings.pop("history", 0))
     model, fitted = fit_method(
@@ -47,6 +48,7 @@ def main() -> None:
         Path(f"data/predictions/{method}.parquet"),
         PREDICTIONS,
     )
+    write_vectors(vectors_of(model), Path(f"models/compare/{method}.safetensors"))
     write_json(quality, Path(f"metrics/compare/{method}.json"))
 
 

@@ -5,17 +5,10 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from stages.collab.layers import Activation
+from stages.common.measures import Measures
 from stages.common.params import Section
 
 Width = Annotated[int, Field(ge=1, le=4096)]
-
-
-class Measures(Section):
-    """How every method's scores are measured."""
-
-    ndcg_k: int = Field(ge=1, le=1000)
-    replicates: int = Field(ge=10, le=100_000)
-    level: float = Field(gt=0, lt=1)
 
 
 class Fitting(Section):

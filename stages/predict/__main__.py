@@ -18,10 +18,10 @@ from stages.common.scratch import scratch_folder
 from stages.common.seeds import generator
 from stages.common.tables import PREDICTIONS, write_json, write_table
 from stages.llm.model import load_adapter, load_llm
+from stages.llm.partial import PartialScores, read_score
 from stages.llm.prompts import PromptSet, read_prompts, sample_groups
 from stages.llm.scoring import score_prompts
 from stages.predict.params import Predict
-from stages.predict.partial import PartialScores, read_score
 
 LLM_FOLDER = Path("models/llm")
 SOURCES = [Path(f"stages/{name}") for name in ("common", "llm", "predict")]

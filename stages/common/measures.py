@@ -6,8 +6,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field
 
+from stages.common.params import Section
 from stages.common.ranking import bootstrap, draw_users, interval, ndcg, sliced_metrics
+
+
+class Measures(Section):
+    """How every compared method's scores are measured: `compare.measures` in `params.yaml`."""
+
+    ndcg_k: int = Field(ge=1, le=1000)
+    replicates: int = Field(ge=10, le=100_000)
+    level: float = Field(gt=0, lt=1)
 
 
 def measure(
@@ -19,7 +29,7 @@ def measure(
     level: float,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """Measures a method's scores of all validation and test rows.
+    """Measures a method's scores of validation and test rows.
 
     Args:
         splits: `valid` and `test`, with uid, label, seen and warm.
