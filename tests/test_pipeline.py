@@ -41,6 +41,11 @@ STAGES = [
     "compare@lightgcn",
     "compare@sasrec",
     "compare@din",
+    "compare_llm@icl",
+    "compare_llm@prompt4nr",
+    "compare_llm@personprompt",
+    "compare_llm@collm_mf",
+    "compare_llm@collm_din",
 ]
 AFTER_CODES = {"materialize_prompts@codes", "train_lora@codes", "predict@codes", "evaluate"}
 SMALL = {
@@ -57,6 +62,8 @@ SMALL = {
     "train_lora.train_rows.codes": 48,
     "train_lora.valid_rows": 40,
     "train_lora.evaluations": 4,
+    "compare_llm.protocol.valid_rows": 40,
+    "compare_llm.training.train_rows": 48,
     "predict.rows": 80,
     "evaluate.replicates": 50,
 }
@@ -240,7 +247,8 @@ CHANGES: list[tuple[str, object, set[str]]] = [
     ("evaluate.replicates", 60, {"evaluate"}),
     ("pretrain_hash.dim", 16, AFTER_CODES | {"pretrain_hash", "export_codes"}),
     ("materialize_prompts.fields", "codes", AFTER_CODES),
-    ("compare.mf.epochs", 1, {"compare@mf"}),
+    ("compare.mf.epochs", 1, {"compare@mf", "compare_llm@collm_mf"}),
+    ("compare_llm.icl.examples", 1, {"compare_llm@icl"}),
 ]
 
 
