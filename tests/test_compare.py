@@ -214,7 +214,7 @@ def test_vectors_of_users_and_items_are_handed_on(
     if method == "din":
         return  # whose score is no inner product
     found = read_table(Path(f"data/predictions/{method}.parquet"), PREDICTIONS).to_pandas()
-    products = (users[found["uid"].to_numpy()] * items[found["iid"].to_numpy()]).sum(1)
+    products = (users.numpy()[found["uid"]] * items.numpy()[found["iid"]]).sum(1)
     np.testing.assert_allclose(products, found["score"], rtol=1e-4, atol=1e-5)
 
 

@@ -51,23 +51,16 @@ def run(method: str) -> None:
         **params.shape(),
     )
     rows = {split: draw(inputs.prompts, split, n, template, root) for split, n in params.rows()}
-    fit = (
-        train(
-            llm,
-            rows["train"],
-            rows["valid"],
-            **params.tuning(),
-            seed=seed,
-            scratch=scratch,
-            title=f"train {method}",
-        )
-        if "train" in rows
-        else {}
-    )
-    scores: dict[str, NDArray[np.float32]] = {}
-    facts: dict[str, pa.Table] = {}
-    for split in JUDGED:
-        scores[split] = score_rows(
+    facts: dict[str, pa.Table] = {
+        split: with_facts(rows[split].keys, inputs.interactions / f"{split}.parquet")
+        for split in JUDGED
+    }
+    fit: dict[str, float] = {}
+    if "train" in rows:
+        how = {**params.tuning(), "seed": seed, "scratch": scratch, "title": f"train {method}"}
+        fit = train(llm, rows["train"], rows["valid"], **how)
+    scores: dict[str, NDArray[np.float32]] = {
+        split: score_rows(
             llm,
             rows[split],
             score=params.protocol.score,
@@ -75,7 +68,8 @@ def run(method: str) -> None:
             scratch=scratch / split,
             title=f"score {method} {split}",
         )
-        facts[split] = with_facts(rows[split].keys, inputs.interactions / f"{split}.parquet")
+        for split in JUDGED
+    }
     # The stream of `compare`: on equal rows equal users are drawn, so that methods can be paired.
     measures = params.measures.model_dump()
     quality = measure(facts, scores, rng=generator(root, "compare"), **measures)
