@@ -6,6 +6,7 @@ input by one run and one line of JSON. Standard library only: the outside peers,
 their own, import it as well.
 """
 
+import argparse
 import json
 import os
 import resource
@@ -34,6 +35,21 @@ def serve(run: Callable[[], Answer]) -> None:
         answer = run()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         _say(answer | {"wall": wall, "cpu": cpu, "peak_mib": _peak_mib()})
+
+
+def add_options(parser: argparse.ArgumentParser, rows: int) -> None:
+    """Adds the options that every benchmark with contenders has; `rows` is the default."""
+    parser.add_argument("--rows", type=int, default=rows, help=f"default {rows}")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each (default 5)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument(
+        "--clock",
+        choices=["wall", "cpu"],
+        default="wall",
+        help="cpu: processor seconds, for a crowded machine and --threads 1 (default wall)",
+    )
+    parser.add_argument("--project", type=Path, default=Path(), help="where data/ and models/ lie")
+    parser.add_argument("--rows-file", type=Path, help=argparse.SUPPRESS)
 
 
 class Contender:

@@ -1,7 +1,6 @@
 """What the benchmarks of scoring and training share: variants that take turns, one table."""
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ import torch
 from peft import PeftModel
 
 from benchmarks import llm_reference, roofline
-from benchmarks.alternating import Answer, alternate, median
+from benchmarks.alternating import Answer, add_options, alternate, median
 from benchmarks.prompt_rows import PromptRows
 from stages.common.errors import InputError
 from stages.common.progress import Progress
@@ -73,22 +72,12 @@ def adapter_shape(llm: Llm) -> tuple[int, set[str]]:
 def arguments(doc: str | None, variants: Mapping[str, Variant], rows: int) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
-    parser.add_argument("--rows", type=int, default=rows, help=f"default {rows}")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of each (default 5)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--project", type=Path, default=Path(), help="where data/ and models/ lie")
+    add_options(parser, rows)
     parser.add_argument("--data", choices=["ml-100k", "ml-1m"], default="ml-100k")
-    parser.add_argument(
-        "--clock",
-        choices=["wall", "cpu"],
-        default="wall",
-        help="cpu: processor seconds, for a crowded machine and --threads 1 (default wall)",
-    )
     parser.add_argument(
         "--only", nargs="+", metavar="variant", default=list(variants), help="default: all"
     )
     parser.add_argument("--serve", choices=variants, help=argparse.SUPPRESS)
-    parser.add_argument("--rows-file", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if unknown := set(args.only) - set(variants):
         raise InputError(f"--only {min(unknown)!r}: choose from {', '.join(map(repr, variants))}")
