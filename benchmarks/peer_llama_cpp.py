@@ -20,10 +20,19 @@ import numpy as np
 from benchmarks.alternating import serve
 
 Group = dict[str, Any]
-# precision -> type of the file's weights, type of the cache (ggml's numbers)
+# By precision: type of the weights written out, type of the cache (llama.cpp's own default is f16).
 FILE_TYPES = {"f32": llama_cpp.LLAMA_FTYPE_ALL_F32, "bf16": llama_cpp.LLAMA_FTYPE_MOSTLY_BF16}
-CACHE_TYPES = {"shipped": llama_cpp.GGML_TYPE_F16, "f32": 0, "bf16": llama_cpp.GGML_TYPE_BF16}
+CACHE_TYPES = {
+    "f32": llama_cpp.GGML_TYPE_F32,
+    "bf16": llama_cpp.GGML_TYPE_F16,
+    "shipped": llama_cpp.GGML_TYPE_F16,
+}
 MOST_SEQUENCES = 64
+
+
+@llama_cpp.llama_log_callback
+def no_log(_level: int, _text: bytes, _data: ctypes.c_void_p) -> None:
+    """Keeps llama.cpp's own words, thousands of lines, to itself."""
 
 
 def written_out(gguf: Path, precision: str, folder: Path) -> Path:
@@ -123,6 +132,7 @@ def main() -> None:
     parser.add_argument("--batch-tokens", type=int, default=512, help="computed at once")
     parser.add_argument("--threads", type=int, required=True)
     args = parser.parse_args()
+    llama_cpp.llama_log_set(no_log, ctypes.c_void_p(0))
     task = json.loads(args.task.read_text())
     groups = [group for pack in task["packs"] for group in pack]
     tokens = max(args.batch_tokens, *map(length, groups))
