@@ -115,6 +115,7 @@ def alternate(
     answers: dict[str, list[Answer]] = {name: [] for name in commands}
     try:
         for name, command in commands.items():
+            sys.stderr.write(f"starting {name}\n")
             contenders.append(Contender(name, command, threads))
         for _ in range(repeats):
             for contender in contenders:
