@@ -9,8 +9,9 @@ within its time.
     --llama-python PYTHON --gguf FILE   llama.cpp, in float32, bf16 and as the file is; or its wheel
 
     ours / it  rows per second of ours in the same precision, divided by the peer's
-    Spearman   rank correlation of scores, with ours in the same precision and in float32; below
-               0.98 in float32 a peer computes something else, and its speed does not count
+    Spearman   rank correlation of scores, with ours in the same precision and in float32. In
+               float32 a peer must reach 0.98, or it computes something else and its speed does not
+               count; in bf16 each engine, ours as well, rounds in its own way
 
 llama.cpp's "shipped" weights have 4 bits and its activations 8: held against ours in bf16, which is
 no equal precision.
@@ -69,7 +70,9 @@ def main() -> None:
             ),
         )
         progress.close()
-    print(f"base model, {args.rows} rows, {args.threads} threads, torch {torch.__version__}, ")
+    print(
+        f"base model, {args.rows} rows, {args.threads} threads, torch {torch.__version__}, ", end=""
+    )
     print(f"medians of {args.repeats}, {args.clock} time")
     _table(answers, args)
 
