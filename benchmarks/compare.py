@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from stages.collab.fitting import CollaborativeModel, Rows, score
+from stages.collab.interactions import read_interactions
 from stages.common.params import load_section
 from stages.common.ranking import auc, uauc
 from stages.common.seeds import derived_seed
-from stages.compare.interactions import read_interactions
 from stages.compare.methods import METHODS, fit_method
 from stages.compare.params import Compare
 

@@ -22,12 +22,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from stages.collab.factorisation import MatrixFactorisation
 from stages.collab.fitting import Rows, score, train_epoch
 from stages.collab.hashing import HashedModel
+from stages.collab.interactions import rows_of
 from stages.collab.threads import threads
 from stages.common.params import load_section
 from stages.common.ranking import auc, uauc
 from stages.common.seeds import derived_seed
 from stages.common.tables import SPLITS
-from stages.pretrain_hash.binmf import fit_binmf, rows_of
+from stages.pretrain_hash.binmf import fit_binmf
 from stages.pretrain_hash.params import PretrainHash
 
 ML_1M = Path("../shared/data/ml-1m-split")

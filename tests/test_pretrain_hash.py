@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from sklearn.metrics import roc_auc_score
 
 from stages.collab.fitting import score
+from stages.collab.interactions import rows_of
 from stages.common.errors import run_stage
 from stages.common.params import load_section
 from stages.common.ranking import auc, uauc
@@ -29,7 +30,7 @@ from stages.common.tables import (
     write_table,
 )
 from stages.pretrain_hash.__main__ import main
-from stages.pretrain_hash.binmf import fit_binmf, rows_of
+from stages.pretrain_hash.binmf import fit_binmf
 from stages.pretrain_hash.params import PretrainHash
 from stages.pretrain_hash.quality import bit_summary, bit_table, ranking_metrics
 

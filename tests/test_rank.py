@@ -103,7 +103,7 @@ def write_random_adapter(llm_folder: Path, folder: Path) -> None:
     )
     torch.manual_seed(5)
     weights = {n: torch.randn_like(p) * 0.1 for n, p in trainable_parameters(llm.model).items()}
-    write_adapter(llm, Tuned(weights, [], {"rows": 8.0}), "yes_minus_no", folder)
+    write_adapter(llm, Tuned(weights, [], {"rows": 8.0}, 0.0), "yes_minus_no", folder)
 
 
 def run(patch: pytest.MonkeyPatch, stage: str, *arguments: object) -> None:

@@ -72,12 +72,15 @@ class DeepInterestNetwork(CollaborativeModel):
         weighted = self.attention(pair) * liked
         return torch.zeros_like(candidates).index_add(0, row, weighted)
 
-    def forward(self, rows: Rows) -> Tensor:
-        """Returns (n,) logits."""
+    def representations(self, rows: Rows) -> Tensor:
+        """Returns (n, 3 dim): user, interest and candidate joined, what the perceptron scores."""
         candidates = embedding(rows.items, self.items)
         interests = self.interests(histories_of(rows), candidates)
-        joined = torch.cat([embedding(rows.users, self.users), interests, candidates], dim=-1)
-        return self.scorer(joined).squeeze(-1)
+        return torch.cat([embedding(rows.users, self.users), interests, candidates], dim=-1)
+
+    def forward(self, rows: Rows) -> Tensor:
+        """Returns (n,) logits."""
+        return self.scorer(self.representations(rows)).squeeze(-1)
 
     def score(self, rows: Rows) -> Tensor:
         """Returns (n,) logits."""

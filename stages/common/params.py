@@ -58,11 +58,11 @@ S = TypeVar("S", bound=Section)
 
 
 def load_section(model: type[S], name: str, path: Path | None = None) -> S:
-    """Reads and validates the section `name`.
+    """Reads and validates the section `name`, whatever stands elsewhere in the file.
 
     Args:
         model: the section's model.
-        name: the section's name, which is its stage's name.
+        name: the section's name, which is its stage's name; with dots, a part of a section.
         path: the file; `params.yaml` of the working folder by default.
 
     Returns:
@@ -72,15 +72,24 @@ def load_section(model: type[S], name: str, path: Path | None = None) -> S:
         InputError: a key is missing, unknown or has a value that is not allowed.
     """
     path = path or PARAMS_FILE
-    raw = _read(path)
-    if not isinstance(raw.get(name), dict):
+    raw: Any = _read(path)
+    for key in name.split("."):
+        raw = raw.get(key) if isinstance(raw, dict) else None
+    if not isinstance(raw, dict):
         raise InputError(f"{path}: section {name!r} is missing or no mapping")
     try:
-        section = model.model_validate(raw[name])
+        section = model.model_validate(raw)
     except ValidationError as error:
         raise InputError(_explain(error, path, name, model)) from None
     _name_sections(section, name)
     return section
+
+
+def part_of(model: type[Section], name: str) -> type[Section]:
+    """Returns the model of the part `name` of a section, to load that part alone."""
+    part = model.model_fields[name].annotation
+    assert isinstance(part, type) and issubclass(part, Section), f"{name} is no part"
+    return part
 
 
 def load_shared(

@@ -4,11 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
 from stages.common.params import Section
-from stages.common.ranking import Bootstrap, bootstrap, interval, ndcg, sliced_metrics
+from stages.common.ranking import (
+    Bootstrap,
+    bootstrap,
+    draw_users,
+    interval,
+    ndcg,
+    sliced_metrics,
+)
 
 
 class Measures(Section):
@@ -61,6 +70,50 @@ def measure_scores(
         "intervals": {"auc": interval(drawn.auc, level), "uauc": interval(drawn.uauc, level)},
     }
     return Measured(quality, drawn)
+
+
+def measure_splits(
+    splits: Mapping[str, pa.Table],
+    scores: Mapping[str, NDArray],
+    *,
+    ndcg_k: int,
+    replicates: int,
+    level: float,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Measures a compared method's scores of validation and test rows.
+
+    Args:
+        splits: `valid` and `test`, with uid, label, seen and warm.
+        scores: `valid` and `test`, the scores in the tables' order.
+        ndcg_k: NDCG counts a user's first `ndcg_k` rows by score.
+        replicates: how often users are drawn.
+        level: share of replicates within an interval.
+        rng: source of the draws of users.
+
+    Returns:
+        Of the test rows auc, uauc, uauc_users, rows, seen, warm, cold, ndcg and intervals; under
+        `valid` the first four of the validation rows; `protocol`. An undefined value is None.
+    """
+    test, valid = splits["test"], splits["valid"]
+    uids, labels = test["uid"].to_numpy(), test["label"].to_numpy()
+    seen, warm = (test[name].to_numpy(zero_copy_only=False) for name in ("seen", "warm"))
+    measured = measure_scores(
+        uids,
+        labels,
+        scores["test"],
+        slices={"seen": seen, "warm": warm, "cold": ~seen},
+        draws=draw_users(uids, replicates, rng),
+        ndcg_k=ndcg_k,
+        level=level,
+    )
+    return {
+        "protocol": {"ndcg_k": ndcg_k, "replicates": replicates, "level": level},
+        **measured.quality,
+        "valid": sliced_metrics(
+            valid["uid"].to_numpy(), valid["label"].to_numpy(), scores["valid"], {}
+        ),
+    }
 
 
 def difference(one: Measured, other: Measured, level: float) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from stages.common.errors import InputError
+
 SCRATCH = Path(".scratch")
 
 
@@ -20,6 +22,9 @@ def scratch_folder(name: str, files: Iterable[Path], values: Mapping[str, Any]) 
         name: the job's name.
         files: files and folders it reads, its sources included.
         values: its parameters.
+
+    Raises:
+        InputError: a file or folder is missing.
     """
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for path in sorted(_files(files)):
@@ -34,6 +39,8 @@ def _files(paths: Iterable[Path]) -> set[Path]:
     for path in paths:
         if path.is_dir():
             found |= {file for file in path.rglob("*") if file.is_file()}
-        else:
+        elif path.is_file():
             found.add(path)
+        else:
+            raise InputError(f"{path}: no such file or folder; run `dvc repro`")
     return {file for file in found if "__pycache__" not in file.parts}

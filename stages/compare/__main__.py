@@ -1,11 +1,12 @@
 """Fits one method and scores the test rows: `python -m stages.compare mf|lightgcn|sasrec|din`.
 
 Reads data/interactions/ and data/chosen/<method>; writes data/predictions/<method>.parquet,
-metrics/compare/<method>.json and metrics/cost/<method>.json. A method that is not in
-`compare.methods` writes them empty.
+metrics/compare/<method>.json, metrics/cost/<method>.json and the vectors of users and items,
+models/compare/<method>.safetensors. A method that is not in `compare.methods` writes them empty.
 """
 
 import argparse
+from pathlib import Path
 
 from stages.common.chosen import skipped
 from stages.common.errors import run_stage
@@ -16,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("method", choices=["mf", "lightgcn", "sasrec", "din"])
     method = parser.parse_args().method
-    if skipped(method):
+    if skipped(method, Path(f"models/compare/{method}.safetensors")):
         return
     # Only now: what is skipped shall not wait for torch.
     from stages.compare.run import run_method

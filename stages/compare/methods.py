@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stages.collab.din import DeepInterestNetwork
 from stages.collab.factorisation import MatrixFactorisation
@@ -12,6 +13,7 @@ from stages.collab.histories import histories_of
 from stages.collab.lightgcn import LightGCN
 from stages.collab.sasrec import SASRec
 from stages.collab.threads import threads
+from stages.collab.vectors import VectorModel
 
 
 def fit_method(
@@ -91,3 +93,20 @@ METHODS: dict[str, Callable[..., CollaborativeModel]] = {
     "sasrec": _sasrec,
     "din": _din,
 }
+
+
+@torch.inference_mode()
+def vectors_of(model: CollaborativeModel) -> dict[str, Tensor]:
+    """Returns what a fitted model knows of users and items, as it enters the score.
+
+    Returns:
+        `users` (n_users + 1, dim), but for SASRec, where a user is a history; `items`
+        (n_items + 1, dim). Row 0 is padding.
+    """
+    if isinstance(model, VectorModel):
+        return {
+            "users": model.user_vectors(torch.arange(model.n_users + 1)),
+            "items": model.item_vectors(torch.arange(model.n_items + 1)),
+        }
+    tables = dict(model.named_parameters(recurse=False))
+    return {name: tables[name] for name in ("users", "items") if name in tables}

@@ -1,27 +1,11 @@
 """The section `compare` of `params.yaml`: one part per method, and how all are measured."""
 
-from typing import Annotated
-
 from pydantic import Field, model_validator
 
-from stages.collab.layers import Activation
+from stages.collab.sections import Din, Fitting
 from stages.common.chosen import Method
 from stages.common.params import Section
 from stages.common.quality import Measures
-
-Width = Annotated[int, Field(ge=1, le=4096)]
-
-
-class Fitting(Section):
-    """What the fitting loop needs, and the vectors that every method has."""
-
-    dim: Width
-    init_std: float = Field(gt=0)
-    lr: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
-    batch_size: int = Field(ge=1)
-    epochs: int = Field(ge=1)
-    patience: int = Field(ge=1)
 
 
 class Mf(Fitting):
@@ -47,16 +31,6 @@ class Sasrec(Fitting):
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} must be a multiple of heads {self.heads}")
         return self
-
-
-class Din(Fitting):
-    """Deep Interest Network."""
-
-    history: int = Field(ge=1, le=1000)
-    attention: list[Width] = Field(min_length=1)
-    hidden: list[Width] = Field(min_length=1)
-    activation: Activation
-    dropout: float = Field(ge=0, lt=1)
 
 
 class Compare(Section):

@@ -7,10 +7,11 @@ from statistics import median
 import numpy as np
 
 from stages.common.progress import Progress
-from stages.llm.batching import group_rows, tokenize
+from stages.llm.batching import group_rows
 from stages.llm.model import Llm
 from stages.llm.prompt_text import Built
 from stages.llm.scoring import score_prompts
+from stages.llm.soft_tokens import tokenize
 
 
 def measure(

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from stages.llm.attention import Block
 
@@ -73,11 +72,6 @@ class Batch:
             self.last.to(device),
             self.rows,
         )
-
-
-def tokenize(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[list[int]]:
-    """Returns each whole prompt's token ids."""
-    return tokenizer(list(prompts))["input_ids"] if len(prompts) else []
 
 
 def group_rows(

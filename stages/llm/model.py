@@ -18,6 +18,7 @@ from stages.common.errors import InputError
 from stages.llm.attention import PACKED_ATTENTION
 from stages.llm.batching import Batch, collate, group_rows
 from stages.llm.lora import fuse_lora, merge_lora
+from stages.llm.soft_tokens import model_inputs
 from stages.llm.tokenizer import ANSWERS, answer_id, load_tokenizer
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -97,7 +98,7 @@ def load_llm(folder: Path, *, precision: Precision = "auto") -> Llm:
 def last_hidden(llm: Llm, batch: Batch) -> Tensor:
     """Returns the (rows, width) last hidden states at each row's last token."""
     states = llm.causal_lm.get_decoder()(
-        input_ids=batch.input_ids,
+        **model_inputs(llm, batch.input_ids),
         position_ids=batch.position_ids,
         blocks=batch.blocks,
         use_cache=False,

@@ -1,5 +1,6 @@
 """Prompt tables as the LLM's code reads them, whole or as a seeded sample."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -35,8 +36,20 @@ class PromptSet:
         return self.keys["label"].to_numpy()
 
 
-def read_prompts(path: Path, chosen: NDArray[np.bool_] | None = None) -> PromptSet:
-    """Reads a prompt table, or the rows where `chosen` is true.
+# From a row's uid, iid, prefix and suffix to the prefix and suffix that the LLM reads.
+Template = Callable[[int, int, str, str], tuple[str, str]]
+
+
+def read_prompts(
+    path: Path, chosen: NDArray[np.bool_] | None = None, template: Template | None = None
+) -> PromptSet:
+    """Reads a prompt table.
+
+    Args:
+        path: the table.
+        chosen: (n,) true for the rows to read; all by default.
+        template: what is made of prefix and suffix; nothing by default. `n_tokens` stays that of
+            the table.
 
     Raises:
         InputError: the table is missing, of another schema, or empty.
@@ -46,9 +59,12 @@ def read_prompts(path: Path, chosen: NDArray[np.bool_] | None = None) -> PromptS
         table = table.filter(pa.array(chosen))
     if not len(table):
         raise InputError(f"{path}: no rows; expected at least one prompt")
-    columns = table.select(["uid", "prefix", "suffix"]).to_pydict()
-    prefixes = [f"{u} {p}" for u, p in zip(columns["uid"], columns["prefix"], strict=True)]
-    prompts = [p + s for p, s in zip(columns["prefix"], columns["suffix"], strict=True)]
+    columns = table.select(["uid", "iid", "prefix", "suffix"]).to_pydict()
+    parts = list(zip(columns["prefix"], columns["suffix"], strict=True))
+    if template is not None:
+        parts = [template(*row) for row in zip(*columns.values(), strict=True)]
+    prefixes = [f"{uid} {p}" for uid, (p, _) in zip(columns["uid"], parts, strict=True)]
+    prompts = [p + s for p, s in parts]
     return PromptSet(
         table.select(["row", "uid", "iid", "label"]),
         prompts,

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.common.progress import Progress
-from stages.llm.batching import Batch, Group, collate, group_rows, pack, tokenize
+from stages.llm.batching import Batch, Group, collate, group_rows, pack
 from stages.llm.model import Llm, answer_logits, last_hidden
 from stages.llm.processes import ALONE, Processes
+from stages.llm.soft_tokens import tokenize
 from stages.llm.workers import workers
 
 Score = Literal["yes_logit", "yes_minus_no"]

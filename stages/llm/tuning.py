@@ -25,11 +25,11 @@ from stages.llm.batching import (
     group_rows,
     pack,
     shuffled_batches,
-    tokenize,
 )
 from stages.llm.model import Llm, trainable_parameters
 from stages.llm.processes import ALONE, Processes
 from stages.llm.scoring import Score, batch_scores, score_prompts
+from stages.llm.soft_tokens import tokenize
 from stages.llm.workers import Workers, workers
 
 CHECKPOINT_SECONDS = 30.0  # between two checkpoints: what a kill can lose, at most
@@ -54,11 +54,13 @@ class Tuned:
         weights: the best checkpoint's adapter, float32, by parameter name.
         curve: training loss and validation AUC by rows seen, one entry per evaluation.
         best: the entry of `curve` whose weights these are.
+        seconds: of training, those of cut runs included up to their last checkpoint.
     """
 
     weights: dict[str, Tensor]
     curve: list[dict[str, float]]
     best: dict[str, float]
+    seconds: float
 
 
 @dataclass
@@ -70,6 +72,7 @@ class _State:
     losses: list[float] = field(default_factory=list)
     recent: list[tuple[float, float]] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
 
     def count(self, loss: float, scores: Sequence[float], labels: Sequence[float]) -> None:
         """Takes in one optimizer step."""
@@ -188,6 +191,7 @@ def tune(
 
     progress = among.progress(title, len(labels) * epochs, state.rows)
     last_checkpoint = time.monotonic()
+    start = last_checkpoint - state.seconds
     for number in range(state.step, len(steps)):
         llm.model.train()
         with workers(llm.model, llm.device) as lent:
@@ -213,13 +217,14 @@ def tune(
                 best = optimizer.copy()
             state.curve.append(entry)
             state.losses = []
+        state.seconds = time.monotonic() - start
         due = evaluated or time.monotonic() - last_checkpoint >= CHECKPOINT_SECONDS
         if due and among.rank == 0:
             _checkpoint(scratch, state, optimizer, best)
             last_checkpoint = time.monotonic()
     chosen = max(state.curve, key=lambda entry: entry["auc"])
     progress.close(f"best validation AUC {chosen['auc']:.4f} after {chosen['rows']:,.0f} rows")
-    return Tuned(best, state.curve, chosen)
+    return Tuned(best, state.curve, chosen, state.seconds)
 
 
 def _all_steps(

@@ -1,14 +1,7 @@
 """The section `predict` of `params.yaml`; each key is explained there."""
 
-from pydantic import Field
-
-from stages.common.params import Section
-from stages.llm.model import Precision
+from stages.llm.params import Scoring
 
 
-class Predict(Section):
-    """What is scored, and how."""
-
-    rows: int | None = Field(ge=1)
-    precision: Precision
-    token_budget: int = Field(ge=1)
+class Predict(Scoring):
+    """Which test rows are scored, and how."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from stages.collab.fitting import Fit, score
 from stages.collab.hashing import HashedModel
+from stages.collab.interactions import read_interactions
 from stages.collab.timing import timed
 from stages.common.errors import run_stage
 from stages.common.params import load_section, load_shared
@@ -17,7 +18,7 @@ from stages.common.plots import write_csv
 from stages.common.repeats import Repeats, over_seeds
 from stages.common.seeds import derived_seed
 from stages.common.tables import PREDICTIONS, write_json, write_table
-from stages.pretrain_hash.binmf import fit_binmf, read_interactions, rows_of
+from stages.pretrain_hash.binmf import fit_binmf
 from stages.pretrain_hash.outputs import write_codes
 from stages.pretrain_hash.params import PretrainHash
 from stages.pretrain_hash.quality import bit_summary, bit_table, ranking_metrics
@@ -28,24 +29,24 @@ def main() -> None:
     params = load_section(PretrainHash, "pretrain_hash").model_dump()
     seed, seeds = load_shared("seed"), load_section(Repeats, "compare").seeds
     data = read_interactions(Path("data/interactions"))
-    rows = {name: rows_of(table) for name, table in data.splits.items()}
 
     def fitted_under(root: int) -> tuple[HashedModel, Fit]:
         return fit_binmf(
-            rows["train"],
-            rows["valid"],
-            n_users=len(data.trained_users),
-            n_items=len(data.trained_items),
+            data.rows["train"],
+            data.rows["valid"],
+            n_users=data.n_users,
+            n_items=data.n_items,
             seed=derived_seed(root, "pretrain_hash"),
             **params,
         )
 
     def test_metrics(root: int) -> dict[str, Any]:
-        return ranking_metrics(data.splits["test"], score(fitted_under(root)[0], rows["test"]))
+        test_scores = score(fitted_under(root)[0], data.rows["test"])
+        return ranking_metrics(data.splits["test"], test_scores)
 
-    model, fitted, test_scores, cost = timed(partial(fitted_under, seed), rows["test"])
+    model, fitted, test_scores, cost = timed(partial(fitted_under, seed), data.rows["test"])
     users, items = model.all_bits()
-    scores = {"valid": score(model, rows["valid"]), "test": test_scores}
+    scores = {"valid": score(model, data.rows["valid"]), "test": test_scores}
     bits = bit_table({"user": users[1:][data.trained_users], "item": items[1:][data.trained_items]})
     metrics = {name: ranking_metrics(data.splits[name], scores[name]) for name in scores}
     test = data.splits["test"].select(["row", "uid", "iid", "label"])

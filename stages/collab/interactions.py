@@ -16,47 +16,72 @@ from stages.common.tables import INTERACTIONS, ITEMS, SPLITS, USERS, read_table
 
 @dataclass(frozen=True)
 class Interactions:
-    """What the methods need of `data/interactions`.
+    """What collaborative models need of `data/interactions`.
 
     Attributes:
         splits: the tables of train, valid and test, without histories.
         rows: the same rows as tensors; `HistoryRows` where histories were asked for.
-        n_users: users have ids 1..n_users.
-        n_items: items have ids 1..n_items.
+        trained_users: (n_users,) bool, user i + 1 has a train row.
+        trained_items: (n_items,) bool, item i + 1 has a train row.
     """
 
     splits: dict[str, pa.Table]
     rows: dict[str, Rows]
-    n_users: int
-    n_items: int
+    trained_users: NDArray
+    trained_items: NDArray
+
+    @property
+    def n_users(self) -> int:
+        """Users have ids 1..n_users."""
+        return len(self.trained_users)
+
+    @property
+    def n_items(self) -> int:
+        """Items have ids 1..n_items."""
+        return len(self.trained_items)
 
 
-def read_interactions(folder: Path, *, history: int) -> Interactions:
-    """Reads the splits and the numbers of users and items.
+def read_interactions(folder: Path, *, history: int = 0) -> Interactions:
+    """Reads the splits, and which users and items can be learned from.
 
     Args:
         folder: where the tables lie.
         history: items of a row's history to keep, the most recent; 0 reads no histories.
 
     Raises:
-        InputError: a table is missing or of another schema, or a row or its history names a user
-            or item that does not exist.
+        InputError: a table is missing or of another schema, ids are not 1..n, or a row or its
+            history names a user or item beyond them.
     """
-    n_users = len(read_table(folder / "users.parquet", USERS, ["uid"]))
-    n_items = len(read_table(folder / "items.parquet", ITEMS, ["iid"]))
+    trained_users = _trained(folder / "users.parquet", USERS, "uid")
+    trained_items = _trained(folder / "items.parquet", ITEMS, "iid")
     splits, rows = {}, {}
     for name in SPLITS:
         path = folder / f"{name}.parquet"
         columns = [key for key in INTERACTIONS.names if history or key != "history"]
         table = read_table(path, INTERACTIONS, columns)
-        _check_ids(table["uid"].to_numpy(), n_users, "uid", path)
-        _check_ids(table["iid"].to_numpy(), n_items, "iid", path)
-        rows[name] = Rows.of(*(table[key].to_numpy() for key in ("uid", "iid", "label")))
+        _check_ids(table["uid"].to_numpy(), len(trained_users), "uid", path)
+        _check_ids(table["iid"].to_numpy(), len(trained_items), "iid", path)
+        rows[name] = rows_of(table)
         if history:
-            rows[name] = _with_histories(rows[name], table["history"], history, n_items, path)
+            rows[name] = _with_histories(
+                rows[name], table["history"], history, len(trained_items), path
+            )
             table = table.drop_columns("history")
         splits[name] = table
-    return Interactions(splits, rows, n_users, n_items)
+    return Interactions(splits, rows, trained_users, trained_items)
+
+
+def rows_of(table: pa.Table) -> Rows:
+    """Returns a split's rows as tensors, without histories."""
+    return Rows.of(*(table[key].to_numpy() for key in ("uid", "iid", "label")))
+
+
+def _trained(path: Path, schema: pa.Schema, key: str) -> NDArray:
+    table = read_table(path, schema, [key, "n_train"])
+    ids = table[key].to_numpy()
+    if ids.tolist() != list(range(1, len(ids) + 1)):
+        raise InputError(f"{path}: {key} must be 1..{len(ids)} in this order")
+    return table["n_train"].to_numpy() > 0
 
 
 def _with_histories(

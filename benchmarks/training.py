@@ -1,0 +1,174 @@
+"""What each step of LoRA training is worth: `python -m benchmarks.training`.
+
+The reference's way (`benchmarks/llm_reference.py`) in float32 and under bf16 autocast, then ours
+(`stages.llm.tuning.tune`, whole: order, batches, optimizer, checkpoint), one thing more at a time,
+from the same adapter on the same train rows, taking turns in one run. All with the
+settings of `train_lora` in `params.yaml`, but for a learning rate of 0: the optimizer works as
+ever, and every repeat starts from the same weights. Medians over the repeats; columns and roof as
+in `benchmarks/scoring.py` and `benchmarks/roofline.py`, and
+
+    loss    mean over the first 32 rows in one step: equal up to rounding where the work is the same
+
+Needs what `dvc repro` leaves in data/ and models/ (of `--project`).
+"""
+
+import argparse
+import contextlib
+import io
+import tempfile
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import llm_reference
+from benchmarks.alternating import serve
+from benchmarks.prompt_rows import PromptRows, draw_rows
+from benchmarks.roofline import Sizes, training_work
+from benchmarks.steps import (
+    AUTOCAST,
+    REFERENCE,
+    Variant,
+    adapter_shape,
+    arguments,
+    measure,
+    packed_groups,
+    prompt_tokens,
+    whole_prompts,
+)
+from stages.common.errors import run_stage
+from stages.common.params import load_section, load_shared
+from stages.llm.batching import (
+    TRAINING_GROUP_ROWS,
+    Group,
+    group_rows,
+)
+from stages.llm.model import Llm, load_adapter, load_llm
+from stages.llm.soft_tokens import tokenize
+from stages.llm.tuning import LabelledPrompts, tune
+from stages.train_lora.params import TrainLora
+
+COMPARED_ROWS = 32
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every variant gets: rows, rows of a step, and the stage's settings."""
+
+    rows: PromptRows
+    batch_rows: int
+    params: TrainLora
+    seed: int
+
+
+def by_reference(llm: Llm, task: Task, *, autocast: bool) -> float:
+    """The reference's way; returns the mean loss."""
+    return llm_reference.train(
+        llm,
+        task.rows.prompts,
+        np.array(task.rows.labels),
+        kind=task.params.score,
+        autocast=autocast,
+        batch_rows=task.batch_rows,
+        learning_rate=0.0,
+        seed=task.seed,
+    )
+
+
+def in_random_batches(llm: Llm, task: Task) -> tuple[int, int]:
+    """What the reference computes."""
+    size = min(llm_reference.TRAINING_BATCH, task.batch_rows)
+    return whole_prompts(llm, task.rows, size, task.seed)
+
+
+def ours(llm: Llm, task: Task, *, share_prefix: bool) -> float:
+    """`tune`, with one evaluation on two rows, its progress kept quiet; returns the mean loss."""
+    rows, labels = task.rows, np.array(task.rows.labels)
+    both = [rows.labels.index(0), rows.labels.index(1)]
+    valid = LabelledPrompts([rows.prompts[row] for row in both], None, labels[both])
+    prefixes = rows.prefixes if share_prefix else None
+    with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stderr(io.StringIO()):
+        tuned = tune(
+            llm,
+            [LabelledPrompts(rows.prompts, prefixes, labels)],
+            valid,
+            score=task.params.score,
+            epochs=1,
+            batch_rows=task.batch_rows,
+            micro_tokens=task.params.micro_tokens,
+            learning_rate=0.0,
+            weight_decay=task.params.weight_decay,
+            warmup=task.params.warmup,
+            evaluations=1,
+            seed=task.seed,
+            scratch=Path(scratch),
+            title="training",
+        )
+    return tuned.best["loss"]
+
+
+def in_packs(llm: Llm, task: Task, *, share_prefix: bool) -> tuple[int, int]:
+    """What `ours` computes."""
+    return packed_groups(_groups(llm, task.rows, share_prefix))
+
+
+_ALONE = (partial(ours, share_prefix=False), partial(in_packs, share_prefix=False))
+_SHARED = (partial(ours, share_prefix=True), partial(in_packs, share_prefix=True))
+# Each line of "ours" adds one thing to the line above.
+VARIANTS: dict[str, Variant[Task]] = {
+    REFERENCE: Variant(
+        "float32", "float32", partial(by_reference, autocast=False), in_random_batches
+    ),
+    AUTOCAST: Variant(
+        "float32", "bfloat16", partial(by_reference, autocast=True), in_random_batches
+    ),
+    "ours: two rows of the head": Variant("float32", "float32", *_ALONE),
+    "+ shared prefix": Variant("float32", "float32", *_SHARED),
+    "+ bf16 weights": Variant("bfloat16", "bfloat16", *_SHARED),
+}
+
+
+def main() -> None:
+    """Runs all variants in turn, or, started by itself, one of them."""
+    args = arguments(__doc__, VARIANTS, rows=256)
+    if args.serve:
+        _serve(args, VARIANTS[args.serve])
+        return
+    measure(
+        "benchmarks.training",
+        VARIANTS,
+        draw_rows(args.data, args.project, "train", args.rows, load_shared("seed")),
+        args,
+        roof_tokens=load_section(TrainLora, "train_lora").micro_tokens,
+        compared={"loss": lambda answer, _: f"{answer['loss']:.4f}"},
+    )
+
+
+def _groups(llm: Llm, rows: PromptRows, share_prefix: bool) -> list[Group]:
+    token_ids = tokenize(llm.tokenizer, rows.prompts)
+    prefixes = rows.prefixes if share_prefix else None
+    return group_rows(token_ids, prefixes, most_rows=TRAINING_GROUP_ROWS)
+
+
+def _serve(args: argparse.Namespace, variant: Variant[Task]) -> None:
+    """One variant: loads, runs one step that also warms up, and runs when told to."""
+    llm_folder, adapter = args.project / "models/llm", args.project / "models/adapters/codes"
+    params = load_section(TrainLora, "train_lora")
+    task = Task(PromptRows.read(args.rows_file), params.batch_rows, params, load_shared("seed"))
+    llm = load_adapter(load_llm(llm_folder, precision=variant.precision), adapter, trainable=True)
+    groups = _groups(llm, task.rows, share_prefix=True)
+    computed, padded = variant.computed(llm, task)
+    compared = replace(task, rows=task.rows.head(COMPARED_ROWS), batch_rows=COMPARED_ROWS)
+    fixed = {
+        "work": training_work(Sizes.of(llm_folder), groups, *adapter_shape(llm)),
+        "tokens": prompt_tokens(groups),
+        "computed": computed,
+        "padded": padded,
+        "loss": variant.run(llm, compared),
+    }
+    serve(lambda: fixed | {"result": variant.run(llm, task)})
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,32 @@
+"""Parts of `params.yaml` that several stages have: fitting and DIN."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from stages.collab.layers import Activation
+from stages.common.params import Section
+
+Width = Annotated[int, Field(ge=1, le=4096)]
+
+
+class Fitting(Section):
+    """What the fitting loop needs, and the vectors that every method has."""
+
+    dim: Width
+    init_std: float = Field(gt=0)
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    batch_size: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    patience: int = Field(ge=1)
+
+
+class Din(Fitting):
+    """Deep Interest Network."""
+
+    history: int = Field(ge=1, le=1000)
+    attention: list[Width] = Field(min_length=1)
+    hidden: list[Width] = Field(min_length=1)
+    activation: Activation
+    dropout: float = Field(ge=0, lt=1)

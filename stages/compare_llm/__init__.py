@@ -1,0 +1,1 @@
+"""Trains and measures the methods that BinLLM is compared with and that have an LLM."""

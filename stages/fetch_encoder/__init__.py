@@ -1,0 +1,1 @@
+"""Fetches the text encoder into `models/encoder`: safetensors, tokenizer, and their origin."""

