@@ -56,7 +56,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for method in ("mf", "din", "collm_mf"):
         write_json(f"compare/{method}", {"auc": 0.9, "parameters": 1000})
     for name in ("pretrain_hash", "train_lora/text", "train_lora/codes"):
-        write_json(name, {"parameters": 12345, "fit_seconds": 60.5})
+        write_json(name, {"parameters": 12345})
+    for kind in ("text", "codes"):
+        write_json(f"cost/train_{kind}", {"fit_seconds": 60.5})
     for method in SHOWN:
         write_json(f"cost/{file_of(method)}", {"rows": 500, "seconds": 2.0})
     write_json("cost/mf", {"rows": 420, "seconds": 0.042, "fit_seconds": 3.25})

@@ -31,6 +31,8 @@ _STEPS = {
     OURS: ("codes", "train_lora/codes"),
 }
 ALWAYS = ("tallrec", OURS)
+# Where another stage than the one that scores did the fit.
+_FITS = {"tallrec": "train_text", OURS: "train_codes"}
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,11 @@ def read_facts(method: str, metrics: Path) -> Facts:
     """
     known = _read(metrics / f"{_STEPS.get(method, ('', f'compare/{method}'))[1]}.json")
     cost = _read(metrics / f"cost/{file_of(method)}.json")
+    fit = _read(metrics / f"cost/{_FITS[method]}.json") if method in _FITS else cost
     rows, seconds = cost.get("rows"), cost.get("seconds")
     return Facts(
         parameters=known.get("parameters"),
-        fit_seconds=cost.get("fit_seconds", known.get("fit_seconds")),
+        fit_seconds=fit.get("fit_seconds"),
         seconds_per_1000=1000 * seconds / rows if rows and seconds is not None else None,
         seeds=known.get("seeds"),
     )

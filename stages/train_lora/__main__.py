@@ -77,6 +77,7 @@ def main() -> None:
         {"valid_auc": tuned.best["auc"], "rows": tuned.best["rows"], "parameters": trainable},
         Path(f"metrics/train_lora/{kind}.json"),
     )
+    write_json({"fit_seconds": tuned.seconds}, Path(f"metrics/cost/train_{kind}.json"))
     shutil.rmtree(scratch)
 
 
