@@ -124,6 +124,7 @@ VARIANTS: dict[str, Variant[Task]] = {
     "+ equal packs among workers": Variant("float32", "float32", *_ALONE),
     "+ shared prefix": Variant("float32", "float32", *_SHARED),
     "+ bf16 weights": Variant("bfloat16", "bfloat16", *_SHARED),
+    "+ merged adapter": Variant("bfloat16", "bfloat16", *_SHARED, merged=True),
 }
 
 
@@ -160,7 +161,8 @@ def _serve(args: argparse.Namespace, variant: Variant[Task]) -> None:
     llm_folder, adapter = args.project / "models/llm", args.project / "models/adapters/codes"
     rows, kind, seed = PromptRows.read(args.rows_file), read_score(adapter), load_shared("seed")
     budget = load_section(Predict, "predict").token_budget
-    llm = load_adapter(load_llm(llm_folder, precision=variant.precision), adapter)
+    llm = load_llm(llm_folder, precision=variant.precision)
+    llm = load_adapter(llm, adapter, trainable=not variant.merged)
     rank, targets = adapter_shape(llm)
     groups = group_rows(tokenize(llm.tokenizer, rows.prompts), rows.prefixes)
     task = Task(rows, kind, budget, seed)
