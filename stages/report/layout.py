@@ -155,4 +155,8 @@ def _share(value: float | None) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return _NONE if value is None else f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
+    if value is None:
+        return _NONE
+    if value < 0.01:
+        return "< 0.01"
+    return f"{value:,.2f}" if value < 1 else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
