@@ -24,7 +24,6 @@ from stages.collab.lightgcn import LightGCN
 from stages.collab.sasrec import SASRec
 from stages.collab.vector_file import read_vectors
 from stages.common.chosen import write_chosen
-from stages.common.errors import run_stage
 from stages.common.ranking import uauc
 from stages.common.tables import (
     INTERACTIONS,
@@ -37,6 +36,7 @@ from stages.common.tables import (
 )
 from stages.compare.__main__ import main
 from stages.compare.methods import METHODS
+from tests.refusals import assert_one_line
 
 ROOT = Path(__file__).resolve().parent.parent
 N_USERS, N_ITEMS, GROUPS = 60, 40, 4
@@ -390,12 +390,7 @@ def assert_refused(
     message: str,
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["compare", method])
-    with pytest.raises(SystemExit) as caught:
-        run_stage(main)
-    assert caught.value.code == 2
-    printed = capsys.readouterr().err
-    assert message in printed
-    assert len(printed.splitlines()) == 1
+    assert_one_line(capsys, main, message)
     assert not Path("metrics").exists()
     assert not Path("data/predictions").exists()
     assert not Path("models").exists()

@@ -19,12 +19,13 @@ from test_compare import N_ITEMS, N_USERS, din, history_rows, link, rng, write_i
 
 from stages.collab.fitting import Rows
 from stages.common.chosen import write_chosen
-from stages.common.errors import InputError, run_stage
+from stages.common.errors import InputError
 from stages.common.tables import INTERACTIONS, ITEMS, PREDICTIONS, read_table, write_table
 from stages.compare_ctrl import texts
 from stages.compare_ctrl.__main__ import main
 from stages.compare_ctrl.alignment import Subspaces, align, contrastive_loss
 from stages.compare_ctrl.texts import encode, row_texts
+from tests.refusals import assert_one_line
 
 ROOT = Path(__file__).resolve().parent.parent
 # What an item's title says of its group.
@@ -330,11 +331,6 @@ def test_a_missing_encoder_ends_in_one_line(
 
 
 def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:
-    with pytest.raises(SystemExit) as caught:
-        run_stage(main)
-    assert caught.value.code == 2
-    printed = capsys.readouterr().err
-    assert message in printed
-    assert len(printed.splitlines()) == 1
+    assert_one_line(capsys, main, message)
     assert not Path("metrics").exists()
     assert not Path("data/predictions").exists()

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from stages.collab.vector_file import write_vectors
 from stages.common.chosen import Method, write_chosen
-from stages.common.errors import InputError, run_stage
+from stages.common.errors import InputError
 from stages.common.progress import Progress
 from stages.common.seeds import derived_seed, generator
 from stages.common.tables import (
@@ -45,6 +45,7 @@ from stages.llm.scoring import score_prompts
 from stages.llm.soft_tokens import mark
 from stages.llm.tokenizer import load_tokenizer
 from stages.materialize_prompts.outputs import prompt_table
+from tests.refusals import assert_one_line
 
 ROOT = Path(__file__).resolve().parent.parent
 TITLES = ["Alien", "Brazil", "Casablanca", "Dune", "Eraser", "Fargo"]
@@ -517,10 +518,5 @@ def assert_refused(
     message: str,
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["compare_llm", method])
-    with pytest.raises(SystemExit) as caught:
-        run_stage(main)
-    assert caught.value.code == 2
-    printed = capsys.readouterr().err
-    assert message in printed
-    assert len(printed.splitlines()) == 1
+    assert_one_line(capsys, main, message)
     assert not Path("metrics").exists() and not Path("data/predictions").exists()

@@ -8,9 +8,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from stages.common.codes import from_dotted, pack
-from stages.common.errors import run_stage
 from stages.common.tables import ITEM_CODES, ITEMS, USER_CODES, USERS, read_table, write_table
 from stages.export_codes.__main__ import main
+from tests.refusals import assert_one_line
 
 CODES = Path("models/hash/codes.safetensors")
 N_TRAIN = {"users": [3, 0, 5, 1, 2], "items": [1, 2, 0]}
@@ -91,11 +91,6 @@ def test_missing_or_broken_codes_end_in_one_line(
 
 
 def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:
-    with pytest.raises(SystemExit) as caught:
-        run_stage(main)
-    assert caught.value.code == 2
-    printed = capsys.readouterr().err
-    assert message in printed
-    assert len(printed.splitlines()) == 1
+    assert_one_line(capsys, main, message)
     assert not Path("data/codes/users.parquet").exists()
     assert not Path("data/codes/items.parquet").exists()

@@ -17,7 +17,6 @@ from sklearn.metrics import roc_auc_score
 
 from stages.collab.fitting import score
 from stages.collab.interactions import rows_of
-from stages.common.errors import run_stage
 from stages.common.params import load_section
 from stages.common.ranking import auc, uauc
 from stages.common.tables import (
@@ -33,6 +32,7 @@ from stages.pretrain_hash.__main__ import main
 from stages.pretrain_hash.binmf import fit_binmf
 from stages.pretrain_hash.params import PretrainHash
 from stages.pretrain_hash.quality import bit_summary, bit_table, ranking_metrics
+from tests.refusals import assert_one_line
 
 ROOT = Path(__file__).resolve().parent.parent
 ML_1M = ROOT.parent / "shared/data/ml-1m-split"
@@ -238,12 +238,7 @@ def test_a_row_of_an_unknown_user_ends_in_one_line(
 
 
 def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:
-    with pytest.raises(SystemExit) as caught:
-        run_stage(main)
-    assert caught.value.code == 2
-    printed = capsys.readouterr().err
-    assert message in printed
-    assert len(printed.splitlines()) == 1
+    assert_one_line(capsys, main, message)
     assert not any(Path(name).exists() for name in OUTPUTS)
 
 

@@ -1,8 +1,9 @@
-"""Reads the predictions to be compared and lines them up, row by row."""
+"""Reads the predictions to be compared, lines them up row by row and measures them alike."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stages.common.errors import InputError
+from stages.common.quality import Measured, measure_scores
 from stages.common.tables import INTERACTIONS, PREDICTIONS, read_table
 
 _FACTS = ["row", "uid", "iid", "label", "seen", "warm"]
@@ -38,6 +40,38 @@ class ScoredRows:
     n_scored: dict[str, int]
     n_test_rows: int
     n_test_users: int
+
+    @property
+    def slices(self) -> dict[str, NDArray]:
+        """The rows that are seen, warm, cold: (n,) bool each."""
+        return {"seen": self.seen, "warm": self.warm, "cold": ~self.seen}
+
+    def protocol(self, *, ndcg_k: int, replicates: int, level: float) -> dict[str, Any]:
+        """Returns which rows were measured, and how."""
+        return {
+            "rows": len(self.uids),
+            "test_rows": self.n_test_rows,
+            "users": len(np.unique(self.uids)),
+            "test_users": self.n_test_users,
+            "ndcg_k": ndcg_k,
+            "replicates": replicates,
+            "level": level,
+        }
+
+    def measured(self, *, draws: NDArray, ndcg_k: int, level: float) -> dict[str, Measured]:
+        """Measures every method on the same draws of users; see `measure_scores`."""
+        return {
+            method: measure_scores(
+                self.uids,
+                self.labels,
+                scores,
+                slices=self.slices,
+                draws=draws,
+                ndcg_k=ndcg_k,
+                level=level,
+            )
+            for method, scores in self.scores.items()
+        }
 
 
 def read_scored_rows(

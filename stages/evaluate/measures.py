@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from stages.common.predictions import ScoredRows
-from stages.common.quality import difference, measure_scores
+from stages.common.quality import difference
 from stages.common.ranking import draw_users
 from stages.evaluate.methods import BASELINE
 
@@ -34,30 +34,12 @@ def measure(
         high. An undefined value is None.
     """
     draws = draw_users(rows.uids, replicates, rng)
-    slices = {"seen": rows.seen, "warm": rows.warm, "cold": ~rows.seen}
-    measured = {
-        method: measure_scores(
-            rows.uids, rows.labels, scores, slices=slices, draws=draws, ndcg_k=ndcg_k, level=level
-        )
-        for method, scores in rows.scores.items()
-    }
+    measured = rows.measured(draws=draws, ndcg_k=ndcg_k, level=level)
     return {
-        "protocol": _protocol(rows, ndcg_k, replicates, level),
+        "protocol": rows.protocol(ndcg_k=ndcg_k, replicates=replicates, level=level),
         **{method: found.quality for method, found in measured.items()},
         **{
             key: difference(measured["codes"], measured[other], level)
             for key, other in DIFFERENCES.items()
         },
-    }
-
-
-def _protocol(rows: ScoredRows, ndcg_k: int, replicates: int, level: float) -> dict[str, Any]:
-    return {
-        "rows": len(rows.uids),
-        "test_rows": rows.n_test_rows,
-        "users": len(np.unique(rows.uids)),
-        "test_users": rows.n_test_users,
-        "ndcg_k": ndcg_k,
-        "replicates": replicates,
-        "level": level,
     }

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.common.predictions import ScoredRows
-from stages.common.quality import difference, measure_scores
+from stages.common.quality import difference
 from stages.common.ranking import bootstrap, draw_users, interval
 from stages.report.methods import OURS, Facts
 from stages.report.published import PUBLISHED
@@ -44,16 +44,10 @@ def build_table(
         methods were fitted more than once. An undefined value is None.
     """
     draws = draw_users(rows.uids, replicates, rng)
-    slices = {"seen": rows.seen, "warm": rows.warm, "cold": ~rows.seen}
-    measured = {
-        method: measure_scores(
-            rows.uids, rows.labels, scores, slices=slices, draws=draws, ndcg_k=ndcg_k, level=level
-        )
-        for method, scores in rows.scores.items()
-    }
+    measured = rows.measured(draws=draws, ndcg_k=ndcg_k, level=level)
     lines = {}
     for method, found in measured.items():
-        for name, part in slices.items():
+        for name, part in rows.slices.items():
             found.quality[name] |= slice_spread(rows, rows.scores[method], part, draws, level)
         lines[method] = {
             **found.quality,
@@ -72,13 +66,7 @@ def build_table(
     return {
         "protocol": {
             "dataset": dataset,
-            "rows": len(rows.uids),
-            "test_rows": rows.n_test_rows,
-            "users": len(np.unique(rows.uids)),
-            "test_users": rows.n_test_users,
-            "ndcg_k": ndcg_k,
-            "replicates": replicates,
-            "level": level,
+            **rows.protocol(ndcg_k=ndcg_k, replicates=replicates, level=level),
         },
         "methods": lines,
         "seeds": across_seeds(seeds) if seeds else None,
