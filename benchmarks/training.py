@@ -45,9 +45,9 @@ from stages.llm.batching import (
     group_rows,
 )
 from stages.llm.model import Llm, load_adapter, load_llm
+from stages.llm.params import TrainLora
 from stages.llm.soft_tokens import tokenize
 from stages.llm.tuning import LabelledPrompts, tune
-from stages.train_lora.params import TrainLora
 
 COMPARED_ROWS = 32
 

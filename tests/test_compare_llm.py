@@ -34,17 +34,17 @@ from stages.common.tables import (
 from stages.compare_llm.__main__ import main
 from stages.compare_llm.methods import METHODS, Inputs, build, draw_examples
 from stages.compare_llm.params import read_params
-from stages.compare_llm.rows import with_facts
 from stages.compare_llm.templates import with_ids, with_soft_prompt
 from stages.compare_llm.training import train
+from stages.llm.judging import facts_of
 from stages.llm.model import Llm, add_adapter, load_llm, store_adapter, trainable_parameters
 from stages.llm.prompt_content import Content
+from stages.llm.prompt_files import prompt_table
 from stages.llm.prompt_text import build_prompts
 from stages.llm.prompts import Template, read_prompts, sample_groups
 from stages.llm.scoring import score_prompts
 from stages.llm.soft_tokens import mark
 from stages.llm.tokenizer import load_tokenizer
-from stages.materialize_prompts.outputs import prompt_table
 from tests.refusals import assert_one_line
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -365,8 +365,7 @@ def test_collm_trains_its_map_and_leaves_step_1s_adapter_as_it_was(
     rows = read_prompts(path, np.arange(SIZES["train"]) < 32, template)
     train(
         llm,
-        rows,
-        rows,
+        {"train": rows, "valid": rows},
         score="yes_logit",
         epochs=1,
         batch_rows=8,
@@ -497,10 +496,9 @@ def test_interactions_of_another_data_set_end_in_one_line(
     work: Callable[[str], None],
 ) -> None:
     work("tastes")
-    keys = read_prompts(Path("data/prompts/text/test.parquet")).keys
-    path = Path("data/interactions/valid.parquet")
-    with pytest.raises(InputError, match="its rows are others"):
-        with_facts(keys, path)
+    test = read_prompts(Path("data/prompts/text/test.parquet"))
+    with pytest.raises(InputError, match=r"valid\.parquet: its rows are others"):
+        facts_of({"valid": test, "test": test}, Path("data/interactions"))
 
 
 def test_missing_inputs_end_in_one_line(

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.common.codes import from_dotted, pack, to_dotted, unpack
 from stages.common.errors import InputError
-from stages.llm.prompt_text import Row, build_prompt, build_prompts, code_texts, quoted
+from stages.llm.prompt_content import Content, Flips
+from stages.llm.prompt_text import UNKNOWN, Row, build_prompt, build_prompts, code_texts, quoted
 from stages.llm.tokenizer import load_tokenizer, token_limit
 
 FULL = Row(7, ["Fargo (1996)", "Heat (1995)"], "Alien (1979)", "0101", "1100")
@@ -104,3 +108,38 @@ CODES = {"uid": [1, 2], "bits": ["01", "10"], "dotted": ["1", "2"], "trained": [
 )
 def test_codes_stand_as_asked(compress: bool, untrained: str, expected: dict[int, str]) -> None:
     assert code_texts(CODES, "uid", compress=compress, untrained=untrained) == expected
+
+
+@given(packed=st.binary(min_size=1, max_size=8), seed=st.integers(0, 2**32 - 1))
+def test_noise_flips_the_same_bits_of_both_forms_of_a_code(packed: bytes, seed: int) -> None:
+    bits, dotted = (
+        Flips(0.3, np.random.default_rng(seed))(code)
+        for code in (unpack(packed), to_dotted(packed))
+    )
+    assert pack(bits) == from_dotted(dotted)
+
+
+def test_noise_flips_the_share_of_bits_it_is_asked_for() -> None:
+    flips = Flips(0.2, np.random.default_rng(1))
+    flipped = sum(flips("0" * 32).count("1") for _ in range(1000))
+    assert 0.19 < flipped / 32_000 < 0.21
+    assert Flips(0.0, np.random.default_rng(1))("0" * 32) == "0" * 32
+    assert flips(UNKNOWN) == UNKNOWN
+
+
+def test_rows_of_one_history_share_the_noise_in_the_users_code() -> None:
+    interactions = pa.table(
+        {
+            "row": range(4),
+            "uid": [1, 1, 1, 2],
+            "iid": [1, 1, 1, 1],
+            "history": [[], [], [1], [1]],
+        }
+    )
+    codes = {1: "0" * 32, 2: "0" * 32}
+    content = Content({1: "Alien"}, True, 10, codes, codes)
+    rows = content.rows(interactions, Flips(0.5, np.random.default_rng(1)))
+    users = [row.user_code for row in rows]
+    assert users[0] == users[1] and len(set(users)) == 3
+    assert len({row.item_code for row in rows}) == 4
+    assert {row.user_code for row in content.rows(interactions)} == {"0" * 32}

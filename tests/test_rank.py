@@ -21,11 +21,11 @@ from stages.llm.prompt_content import MaterializePrompts, read_content
 from stages.llm.prompt_text import Prompt
 from stages.llm.scoring import score_prompts
 from stages.llm.tokenizer import token_limit
+from stages.llm.training import write_adapter
 from stages.llm.tuning import Tuned
 from stages.rank.candidates import Ids, histories_now, new_pairs, read_interactions, read_pairs
 from stages.rank.outputs import RANKED, listing, ranked
 from stages.rank.scores import prompts_of, user_blocks
-from stages.train_lora.adapter import write_adapter
 
 ROOT = Path(__file__).resolve().parent.parent
 KEEP, TITLES = 3, 5  # histories shorter than what prompts may show: both bounds are seen
@@ -142,7 +142,11 @@ def prompts(kind: str, pairs: np.ndarray, llm: Llm) -> list[Prompt]:
     """Prompts as the command builds them."""
     folder = Path("data/interactions")
     params = MaterializePrompts(
-        max_titles=TITLES, max_tokens=None, fields="text+codes", untrained_codes="learned"
+        max_titles=TITLES,
+        max_tokens=None,
+        fields="text+codes",
+        untrained_codes="learned",
+        flip_bits=0.0,
     )
     content = read_content(kind, params, interactions=folder, codes=Path("data/codes"))  # type: ignore[arg-type]
     histories = histories_now(read_interactions(folder), pairs[:, 0], KEEP)

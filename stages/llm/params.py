@@ -6,6 +6,7 @@ from pydantic import Field
 
 from stages.common.params import Section
 from stages.llm.model import Precision
+from stages.llm.scoring import Score
 
 
 class Lora(Section):
@@ -27,6 +28,27 @@ class Tuning(Section):
     warmup: float = Field(ge=0, lt=1)
     evaluations: int = Field(ge=1)
     micro_tokens: int = Field(ge=1)
+
+
+class Rows(Section):
+    """Training rows of each step."""
+
+    text: int | None = Field(ge=2)
+    ids_first: int | None = Field(ge=0)
+    codes: int | None = Field(ge=2)
+
+
+class TrainLora(Tuning):
+    """How BinLLM's adapters are trained: `train_lora` in `params.yaml`."""
+
+    tuning: Literal["two_step", "intuitive"]
+    train_rows: Rows
+    valid_rows: int | None = Field(ge=2)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
+    score: Score
+    share_prefix: bool
+    precision: Precision
+    lora: Lora
 
 
 class Scoring(Section):

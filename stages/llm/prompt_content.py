@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from stages.common.codes import BITS_PER_NUMBER, from_dotted, pack, to_dotted, unpack
 from stages.common.errors import InputError
 from stages.common.params import Section, load_shared
 from stages.common.tables import ITEM_CODES, ITEMS, USER_CODES, read_table
-from stages.llm.prompt_text import Row, code_texts
+from stages.llm.prompt_text import UNKNOWN, Row, code_texts
 
 Kind = Literal["text", "codes"]
 
@@ -22,6 +24,30 @@ class MaterializePrompts(Section):
     max_tokens: int | None = Field(ge=16)
     fields: Literal["text+codes", "codes"]
     untrained_codes: Literal["learned", "word"]
+    flip_bits: float = Field(ge=0, le=0.5)
+
+
+class Flips:
+    """Noise in codes: each bit flipped with the same probability.
+
+    Codes were fitted on the very train rows that the LLM then trains on, so they tell these rows'
+    labels better than those of new rows, and the LLM learns to trust them too much (BinLLM,
+    footnote 1). Noise in training takes that surplus away.
+    """
+
+    def __init__(self, share: float, rng: np.random.Generator) -> None:
+        """Takes the probability of a flip, and the source of the flips."""
+        self._share, self._rng = share, rng
+
+    def __call__(self, code: str) -> str:
+        """Returns a code, as bits or dot-decimal, with bits flipped; "unknown" stays as it is."""
+        if code == UNKNOWN or not self._share:
+            return code
+        dotted = bool(code.strip("01")) or len(code) < BITS_PER_NUMBER
+        packed = from_dotted(code) if dotted else pack(code)
+        flipped = np.packbits(self._rng.random(len(packed) * 8) < self._share)
+        noisy = (np.frombuffer(packed, np.uint8) ^ flipped).tobytes()
+        return to_dotted(noisy) if dotted else unpack(noisy)
 
 
 @dataclass(frozen=True)
@@ -42,26 +68,42 @@ class Content:
     user_codes: dict[int, str] | None = None
     item_codes: dict[int, str] | None = None
 
-    def rows(self, interactions: pa.Table) -> list[Row]:
-        """Returns what each interaction's prompt is made of."""
+    def rows(self, interactions: pa.Table, flips: Flips | None = None) -> list[Row]:
+        """Returns what each interaction's prompt is made of.
+
+        Args:
+            interactions: rows with row, uid, iid and history, those of one user together.
+            flips: noise in the codes, the user's the same in all rows of one history, so that
+                their prompts still share a prefix.
+        """
         columns = interactions.select(["row", "uid", "iid", "history"]).to_pydict()
-        return [
-            Row(
-                row,
-                self._history(history) if self.with_titles else None,
-                self.titles[iid],
-                self.user_codes[uid] if self.user_codes else None,
-                self.item_codes[iid] if self.item_codes else None,
-            )
-            for row, uid, iid, history in zip(*columns.values(), strict=True)
-        ]
+        rows = []
+        moment, user_code = None, None
+        for row, uid, iid, history in zip(*columns.values(), strict=True):
+            if moment != (uid, history):
+                moment, user_code = (uid, history), _code(self.user_codes, uid, flips)
+            item_code = _code(self.item_codes, iid, flips)
+            liked = self._history(history) if self.with_titles else None
+            rows.append(Row(row, liked, self.titles[iid], user_code, item_code))
+        return rows
 
     def _history(self, history: list[int]) -> list[str]:
         return [self.titles[iid] for iid in history[max(0, len(history) - self.max_titles) :]]
 
 
+def _code(codes: dict[int, str] | None, key: int, flips: Flips | None) -> str | None:
+    if codes is None:
+        return None
+    return flips(codes[key]) if flips else codes[key]
+
+
 def read_content(
-    kind: Kind, params: MaterializePrompts, *, interactions: Path, codes: Path
+    kind: Kind,
+    params: MaterializePrompts,
+    *,
+    interactions: Path,
+    codes: Path,
+    compress: bool | None = None,
 ) -> Content:
     """Reads what prompts of one kind show; looks at no key that shapes the other kind only.
 
@@ -70,6 +112,7 @@ def read_content(
         params: what stands in a prompt.
         interactions: folder with the table of items.
         codes: folder with the tables of codes; not read for `text`.
+        compress: codes in dot-decimal form or as bits; by default as `params.yaml` says.
 
     Raises:
         InputError: a table is missing, or the codes are those of other items.
@@ -77,9 +120,9 @@ def read_content(
     titles = read_titles(interactions)
     if kind == "text":
         return Content(titles, True, params.max_titles)
-    user_codes, item_codes = read_codes(
-        codes, compress=load_shared("compress"), untrained=params.untrained_codes
-    )
+    if compress is None:
+        compress = load_shared("compress")
+    user_codes, item_codes = read_codes(codes, compress=compress, untrained=params.untrained_codes)
     if item_codes.keys() != titles.keys():
         raise InputError(f"{codes}: codes of other items than in {interactions}; run `dvc repro`")
     return Content(titles, params.fields != "codes", params.max_titles, user_codes, item_codes)

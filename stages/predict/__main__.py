@@ -13,14 +13,11 @@ import pyarrow as pa
 
 from stages.common.params import load_section, load_shared
 from stages.common.scratch import scratch_folder
-from stages.common.seeds import generator
 from stages.common.tables import PREDICTIONS, write_json, write_table
 from stages.llm.launch import run_stage_in_processes
-from stages.llm.model import load_adapter, load_llm
-from stages.llm.partial import PartialScores, read_score
+from stages.llm.predicting import draw_test_rows, score_rows, trained_llm
 from stages.llm.processes import processes
-from stages.llm.prompts import PromptSet, read_prompts, sample_groups
-from stages.llm.scoring import score_prompts
+from stages.llm.prompts import PromptSet
 from stages.predict.params import Predict
 
 LLM_FOLDER = Path("models/llm")
@@ -41,27 +38,21 @@ def main() -> None:
         [LLM_FOLDER, prompts_file, adapter, *SOURCES],
         {"params": params.model_dump(), "seed": seed},
     )
-    llm = load_adapter(load_llm(LLM_FOLDER, precision=params.precision), adapter)
-    chosen = sample_groups(prompts_file, params.rows, "user", generator(seed, "predict"))
-    test = read_prompts(prompts_file, chosen)
+    llm, score = trained_llm(LLM_FOLDER, adapter, params.precision)
+    test = draw_test_rows(prompts_file, params, seed)
     among = processes()
-    partial = PartialScores(scratch, len(test.prompts), among)
-    progress = among.progress(f"predict {kind}", len(test.prompts), partial.done)
-    scores = score_prompts(
+    scores, seconds = score_rows(
         llm,
-        test.prompts,
-        prefixes=test.prefixes,
-        score=read_score(adapter),
+        test,
+        score=score,
         token_budget=params.token_budget,
-        progress=progress,
-        scores=partial.scores,
-        after_batch=partial.save,
+        scratch=scratch,
+        title=f"predict {kind}",
         among=among,
     )
-    progress.close()
     if among.rank > 0:
         return
-    write_json(cost(test, partial.seconds), Path(f"metrics/cost/{kind}.json"))
+    write_json(cost(test, seconds), Path(f"metrics/cost/{kind}.json"))
     write_table(
         test.keys.append_column("score", pa.array(scores)),
         Path(f"data/predictions/{kind}.parquet"),

@@ -7,18 +7,16 @@ with `tuning: intuitive` (BinLLM §3.2.2). Killed and started again, it goes on 
 import argparse
 import shutil
 from pathlib import Path
-from typing import Literal
 
 from stages.common.params import load_section, load_shared
 from stages.common.scratch import scratch_folder
-from stages.common.seeds import derived_seed, generator
+from stages.common.seeds import derived_seed
 from stages.common.tables import write_json
 from stages.llm.launch import run_stage_in_processes
 from stages.llm.model import trainable_parameters
 from stages.llm.processes import processes
-from stages.llm.prompts import read_prompts, sample_groups
-from stages.llm.tuning import LabelledPrompts, tune
-from stages.train_lora.adapter import starting_point, write_adapter, write_curve
+from stages.llm.training import phases_of, starting_point, train_step, write_adapter
+from stages.train_lora.curve import write_curve
 from stages.train_lora.params import TrainLora
 
 LLM_FOLDER = Path("models/llm")
@@ -43,26 +41,11 @@ def main() -> None:
     )
     among = processes()
     llm = starting_point(params, LLM_FOLDER, start_from, seed)
-    phases = {"train": params.train_rows.text if kind == "text" else params.train_rows.codes}
-    if kind == "codes" and params.train_rows.ids_first != 0:
-        phases = {"train_ids": params.train_rows.ids_first, **phases}
-    train = [
-        labelled(prompts / f"{name}.parquet", rows, params.share_prefix, seed)
-        for name, rows in phases.items()
-    ]
-    valid = labelled(prompts / "valid.parquet", params.valid_rows, True, seed)
-    tuned = tune(
+    tuned = train_step(
         llm,
-        train,
-        valid,
-        score=params.score,
-        epochs=params.epochs,
-        batch_rows=params.batch_rows,
-        micro_tokens=params.micro_tokens,
-        learning_rate=params.learning_rate,
-        weight_decay=params.weight_decay,
-        warmup=params.warmup,
-        evaluations=params.evaluations,
+        params,
+        prompts,
+        phases_of(kind, params),
         seed=seed,
         scratch=scratch,
         title=f"train_lora {kind}",
@@ -79,13 +62,6 @@ def main() -> None:
     )
     write_json({"fit_seconds": tuned.seconds}, Path(f"metrics/cost/train_{kind}.json"))
     shutil.rmtree(scratch)
-
-
-def labelled(path: Path, rows: int | None, share_prefix: bool, seed: int) -> LabelledPrompts:
-    """Draws training or validation prompts, whole groups of equal prefix where they are shared."""
-    by: Literal["prefix", "row"] = "prefix" if share_prefix else "row"
-    drawn = read_prompts(path, sample_groups(path, rows, by, generator(seed, path.name)))
-    return LabelledPrompts(drawn.prompts, drawn.prefixes if share_prefix else None, drawn.labels)
 
 
 if __name__ == "__main__":
