@@ -50,6 +50,9 @@ STAGES = [
     "compare_llm@personprompt",
     "compare_llm@collm_mf",
     "compare_llm@collm_din",
+    "ablate@binllm_id_only",
+    "ablate@binllm_intuitive",
+    "ablate@binllm_compressed",
     "report",
 ]
 # Read, but deliberately listed nowhere: how many processes share the work changes no result.
@@ -81,7 +84,18 @@ SMALL = {
 
 
 # A module they import reads the key, but not on their way through it.
-NOT_ASKED = {("compress", "materialize_prompts@text"), ("compress", "cost")}
+NOT_ASKED = {
+    ("seed", "materialize_prompts@text"),
+    ("compress", "materialize_prompts@text"),
+    ("compress", "cost"),
+    ("compress", "ablate@binllm_compressed"),
+}
+# What each ablation changes, as one would by hand.
+ABLATIONS: dict[str, dict[str, object]] = {
+    "binllm_id_only": {"materialize_prompts.fields": "codes", "train_lora.tuning": "intuitive"},
+    "binllm_intuitive": {"train_lora.tuning": "intuitive"},
+    "binllm_compressed": {"compress": "true"},
+}
 
 
 def resolved_pipeline() -> dict[str, dict]:
@@ -314,14 +328,39 @@ def test_a_changed_source_file_reruns_only_its_importers(reproduced: Path) -> No
 
 
 @pytest.mark.slow
+def test_an_ablation_scores_as_binllm_does_with_that_change(reproduced: Path) -> None:
+    ran = experiment(reproduced, **{"compare.methods": f"[{','.join(ABLATIONS)}]"})
+    assert {f"ablate@{name}" for name in ABLATIONS} < ran
+    table = json.loads((reproduced / "metrics/table.json").read_text())
+    assert set(ABLATIONS) < set(table["methods"])
+    files = [reproduced / f"data/predictions/{name}.parquet" for name in ABLATIONS]
+    found = {path.stem: pd.read_parquet(path) for path in files}
+    assert_keys_read_are_listed(reproduced, [f"ablate@{name}" for name in ABLATIONS])
+    for name, changes in ABLATIONS.items():
+        run(["git", "checkout", "-q", "."], reproduced)
+        experiment(reproduced, **changes)
+        changed = pd.read_parquet(reproduced / "data/predictions/codes.parquet")
+        pd.testing.assert_frame_equal(found[name], changed)
+    run(["git", "checkout", "-q", "."], reproduced)
+    assert stages_run(run(["dvc", "repro"], reproduced)) == set()
+
+
+@pytest.mark.slow
 def test_stages_read_exactly_the_keys_that_they_list(reproduced: Path) -> None:
-    """A key that is read but not listed would be a silent cache error."""
+    # Others list their whole sections, the next test looks at the shared keys; ablations, skipped
+    # here, are looked at where they run.
+    others = ("fetch", "preprocess", "pretrain", "export", "compare", "ablate")
+    assert_keys_read_are_listed(reproduced, [s for s in PIPELINE if not s.startswith(others)])
+    run(["git", "checkout", "-q", "."], reproduced)
+
+
+def assert_keys_read_are_listed(clone: Path, stages: list[str]) -> None:
+    """Runs stages and compares: a key that is read but not listed would be a silent cache error."""
     read_by: dict[str, set[str]] = {}
-    for stage, resolved in PIPELINE.items():
-        if stage.startswith(("fetch", "preprocess", "pretrain", "export", "compare")):
-            continue  # they list their whole sections; the next test looks at the shared keys
-        trace = reproduced.parent / f"{stage}.jsonl"
-        run(resolved["cmd"].split(), reproduced, BINLLM_TRACE_PARAMS=str(trace))
+    for stage in stages:
+        resolved = PIPELINE[stage]
+        trace = clone.parent / f"{stage}.jsonl"
+        run(resolved["cmd"].split(), clone, BINLLM_TRACE_PARAMS=str(trace))
         read = {json.loads(line) for line in trace.read_text().splitlines()} - NO_KEYS
         for key in read:
             covered = any(key == k or key.startswith(f"{k}.") for k in resolved["params"])
@@ -334,7 +373,6 @@ def test_stages_read_exactly_the_keys_that_they_list(reproduced: Path) -> None:
         for key in set().union(*listed):
             used = any(r == key or r.startswith(f"{key}.") for r in read)
             assert used, f"{command} lists {key}, which it does not read"
-    run(["git", "checkout", "-q", "."], reproduced)
 
 
 def test_shared_keys_are_listed_where_they_are_read() -> None:

@@ -151,7 +151,8 @@ def test_the_table_holds_relative_improvements_and_the_papers_own() -> None:
 
 def test_the_paper_has_figures_for_every_method_on_its_data_sets() -> None:
     for figures in PUBLISHED.values():
-        assert list(figures) == list(TITLES)
+        # Of compressed codes it gives the time alone.
+        assert list(figures) == [method for method in TITLES if method != "binllm_compressed"]
     assert set(TITLES) == {*METHODS, "binllm"}
 
 

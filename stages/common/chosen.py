@@ -25,6 +25,9 @@ Method = Literal[
     "personprompt",
     "collm_mf",
     "collm_din",
+    "binllm_id_only",
+    "binllm_intuitive",
+    "binllm_compressed",
 ]
 METHODS: tuple[Method, ...] = get_args(Method)
 # What a method is built on runs with it.

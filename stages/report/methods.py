@@ -22,6 +22,9 @@ TITLES = {
     "personprompt": "PersonPrompt",
     "collm_mf": "CoLLM-MF",
     "collm_din": "CoLLM-DIN",
+    "binllm_id_only": "BinLLM, ID-only",
+    "binllm_intuitive": "BinLLM, intuitive tuning",
+    "binllm_compressed": "BinLLM, compressed",
     OURS: "BinLLM",
 }
 # Steps of BinLLM itself: made by its own stages, whatever is compared.
