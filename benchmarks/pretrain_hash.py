@@ -2,8 +2,8 @@
 
 1. Quality: five seeds on the published ML-1M split, where `../shared/data/ml-1m-split` lies, with
    the settings of `params.yaml`.
-2. Speed: one epoch over generated rows of Amazon-Book's size, against a data loader that collates
-   row by row, and the memory it takes.
+2. Speed: one epoch of `vectors: mf` over generated rows of Amazon-Book's size, against a data
+   loader that collates row by row, and the memory it takes.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from stages.common.params import load_section
 from stages.common.ranking import auc, uauc
 from stages.common.seeds import derived_seed
 from stages.common.tables import SPLITS
-from stages.pretrain_hash.binmf import fit_binmf
+from stages.pretrain_hash.fitting import fit_codes
 from stages.pretrain_hash.params import PretrainHash
 
 ML_1M = Path("../shared/data/ml-1m-split")
@@ -52,8 +52,11 @@ def main() -> None:
 
 
 def quality(params: PretrainHash, seeds: int) -> None:
-    """Prints test AUC and UAUC of each seed on ML-1M, their mean and standard deviation."""
-    rows = {name: rows_of(pq.read_table(ML_1M / f"{name}.parquet")) for name in SPLITS}
+    """Prints AUC and UAUC of each seed on ML-1M, their mean and standard deviation."""
+    rows = {
+        name: rows_of(pq.read_table(ML_1M / f"{name}.parquet"), history=params.history_read)
+        for name in SPLITS
+    }
     n_users = max(int(part.users.max()) for part in rows.values())
     n_items = max(int(part.items.max()) for part in rows.values())
     test = rows["test"]
@@ -62,7 +65,7 @@ def quality(params: PretrainHash, seeds: int) -> None:
     figures = []
     for seed in range(1, seeds + 1):
         start = time.perf_counter()
-        model, fitted = fit_binmf(
+        model, fitted = fit_codes(
             rows["train"],
             rows["valid"],
             n_users=n_users,
@@ -72,17 +75,23 @@ def quality(params: PretrainHash, seeds: int) -> None:
         )
         seconds = time.perf_counter() - start
         scores = score(model, test)
-        figures.append((auc(labels, scores) or 0, uauc(uids, labels, scores)[0] or 0, seconds))
-        print(
-            f"{seed:5d}{fitted.valid_auc:11.4f}{figures[-1][0]:10.4f}{figures[-1][1]:11.4f}"
-            f"{fitted.epochs:8d}{seconds:9.1f}",
-            flush=True,
+        found = (
+            fitted.valid_auc,
+            auc(labels, scores) or 0,
+            uauc(uids, labels, scores)[0] or 0,
+            fitted.epochs,
+            seconds,
         )
-    aucs, uaucs, seconds_each = zip(*figures, strict=True)
-    print(f" mean{'':11}{statistics.mean(aucs):10.4f}{statistics.mean(uaucs):11.4f}", end="")
-    print(f"{'':8}{statistics.mean(seconds_each):9.1f}")
+        figures.append(found)
+        print(_line(str(seed), *found), flush=True)
+    columns = list(zip(*figures, strict=True))
+    print(_line("mean", *(statistics.mean(column) for column in columns)))
     if seeds > 1:
-        print(f"   sd{'':11}{statistics.stdev(aucs):10.4f}{statistics.stdev(uaucs):11.4f}")
+        print(_line("sd", *(statistics.stdev(column) for column in columns)))
+
+
+def _line(name: str, valid: float, test: float, user: float, epochs: float, s: float) -> str:
+    return f"{name:>5}{valid:11.4f}{test:10.4f}{user:11.4f}{epochs:8.0f}{s:9.1f}"
 
 
 def speed(params: PretrainHash) -> None:

@@ -20,7 +20,7 @@ from stages.llm.prompt_content import Content, MaterializePrompts
 from stages.llm.prompt_text import build_prompts, code_texts
 from stages.llm.prompts import read_prompts, sample_groups
 from stages.llm.tokenizer import load_tokenizer, token_limit
-from stages.pretrain_hash.binmf import fit_binmf
+from stages.pretrain_hash.fitting import fit_codes
 from stages.pretrain_hash.params import PretrainHash
 
 ML_1M = Path("../shared/data/ml-1m-split")
@@ -116,17 +116,18 @@ def _whole_users(table: pa.Table, rows: int, seed: int) -> NDArray[np.bool_]:
 
 
 def _fitted_codes(tables: dict[str, pa.Table], seed: int) -> dict[str, dict[str, list]]:
-    """Fits BinMF; returns the code tables' columns by the id's name."""
+    """Fits the codes; returns the code tables' columns by the id's name."""
     largest = {
         key: max(table[key].to_numpy().max() for table in tables.values()) for key in ("uid", "iid")
     }
-    model, _ = fit_binmf(
-        rows_of(tables["train"]),
-        rows_of(tables["valid"]),
+    params = load_section(PretrainHash, "pretrain_hash")
+    model, _ = fit_codes(
+        rows_of(tables["train"], history=params.history_read),
+        rows_of(tables["valid"], history=params.history_read),
         n_users=largest["uid"],
         n_items=largest["iid"],
         seed=derived_seed(seed, "pretrain_hash"),
-        **load_section(PretrainHash, "pretrain_hash").model_dump(),
+        **params.model_dump(),
     )
     columns = {}
     for (key, n), bits in zip(largest.items(), model.all_bits(), strict=True):

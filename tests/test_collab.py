@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from stages.collab.factorisation import MatrixFactorisation
 from stages.collab.fitting import CollaborativeModel, Fit, Rows, fit, score
 from stages.collab.hashing import HashedModel, beta_after, binarise, inner_product, sign
+from stages.collab.lightgcn import LightGCN
+from stages.collab.vectors import VectorModel
 from stages.common.errors import InputError
 from stages.common.ranking import auc
 
@@ -37,9 +39,10 @@ def hashed(
     shared: bool = False,
     beta_step: float = 0.05,
     beta_every: int = 2,
+    vectors: VectorModel | None = None,
 ) -> HashedModel:
     return HashedModel(
-        factorisation(seed),
+        vectors or factorisation(seed),
         dim=DIM,
         code_space=code_space,  # type: ignore[arg-type]
         shared_hash_layer=shared,
@@ -212,6 +215,20 @@ def test_a_shared_layer_gives_equal_vectors_equal_codes_and_separate_layers_do_n
         assert np.array_equal(users[: N_ITEMS + 1], items) is shared
     count = [sum(p.numel() for p in hashed(shared=s).parameters()) for s in (False, True)]
     assert count[0] - count[1] == DIM * DIM + DIM
+
+
+def test_vectors_are_propagated_once_for_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, rng = planted(1, 200), torch.Generator().manual_seed(1)
+    vectors = LightGCN(
+        rows, n_users=N_USERS, n_items=N_ITEMS, dim=DIM, layers=2, init_std=0.1, rng=rng
+    )
+    calls = []
+    propagate = vectors.vectors
+    monkeypatch.setattr(vectors, "vectors", lambda: calls.append(1) or propagate())
+    model = hashed(vectors=vectors)
+    for use in (vectors, model, model.score, lambda rows: model.all_bits()):
+        use(rows)
+        assert calls.pop() and not calls
 
 
 def test_the_padding_code_is_all_zero() -> None:

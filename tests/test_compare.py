@@ -36,6 +36,7 @@ from stages.common.tables import (
 )
 from stages.compare.__main__ import main
 from stages.compare.methods import METHODS
+from tests.planted import liked_before
 from tests.refusals import assert_one_line
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,12 +77,7 @@ def planted(kind: str) -> pd.DataFrame:
     rows = pd.DataFrame({"uid": users, "iid": items, "label": liked, "split": split})
     if kind == "shuffled":
         rows["label"] = draw.permutation(liked)
-    held: dict[int, list[int]] = {}
-    histories = []
-    for user, item, positive in zip(users, items, rows["label"], strict=True):
-        histories.append(held.setdefault(user, [])[-25:])
-        held[user] = [*held[user], item] if positive else held[user]
-    rows["history"] = histories
+    rows["history"] = liked_before(users, items, rows["label"].to_numpy())
     return rows
 
 
@@ -482,11 +478,10 @@ def test_propagation_is_the_papers_on_dense_matrices(
 def test_two_nodes_of_one_edge_propagate_to_their_mean_by_hand() -> None:
     model = lightgcn([(1, 1)], layers=1)
     user, item = model.nodes[1], model.nodes[6 + 1]
-    both = torch.tensor([1])
-    torch.testing.assert_close(model.user_vectors(both)[0], (user + item) / 2)
-    torch.testing.assert_close(model.item_vectors(both)[0], (user + item) / 2)
-    alone = torch.tensor([3])
-    torch.testing.assert_close(model.user_vectors(alone)[0], model.nodes[3] / 2)
+    users, items = model.all_vectors()
+    torch.testing.assert_close(users[1], (user + item) / 2)
+    torch.testing.assert_close(items[1], (user + item) / 2)
+    torch.testing.assert_close(users[3], model.nodes[3] / 2)
 
 
 def test_a_repeated_edge_counts_once() -> None:

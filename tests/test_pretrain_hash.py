@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 from sklearn.metrics import roc_auc_score
 
-from stages.collab.fitting import score
+from stages.collab.fitting import Rows, score
+from stages.collab.histories import HistoryRows
 from stages.collab.interactions import rows_of
 from stages.common.params import load_section
 from stages.common.ranking import auc, uauc
@@ -29,9 +30,11 @@ from stages.common.tables import (
     write_table,
 )
 from stages.pretrain_hash.__main__ import main
-from stages.pretrain_hash.binmf import fit_binmf
+from stages.pretrain_hash.fitting import fit_codes
 from stages.pretrain_hash.params import PretrainHash
 from stages.pretrain_hash.quality import bit_summary, bit_table, ranking_metrics
+from stages.pretrain_hash.vectors import SequenceVectors, last_liked, new_vectors
+from tests.planted import liked_before
 from tests.refusals import assert_one_line
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +48,12 @@ OUTPUTS = [
     "metrics/bits.csv",
 ]
 QUICK = {"dim": 16, "lr": 0.02, "batch_size": 256, "epochs": 40, "patience": 40}
+VECTORS: dict[str, dict[str, Any]] = {
+    "mf": {},
+    "lightgcn": {"vectors": "lightgcn", "epochs": 20},
+    "sasrec": {"vectors": "sasrec", "history": 8, "lr": 0.01, "epochs": 8},
+}
+of_each = pytest.mark.parametrize("changes", VECTORS.values(), ids=VECTORS)
 
 
 def write_interactions(folder: Path, *, shuffled: bool = False) -> None:
@@ -62,14 +71,15 @@ def write_interactions(folder: Path, *, shuffled: bool = False) -> None:
         "iid": np.bincount(items[train], minlength=N_ITEMS + 1),
     }
     least = np.minimum(counts["uid"][users], counts["iid"][items])
+    liked = rng.permutation(liked) if shuffled else liked
     rows = pd.DataFrame(
         {
             "row": np.arange(n),
             "uid": users,
             "iid": items,
-            "label": rng.permutation(liked) if shuffled else liked,
+            "label": liked,
             "timestamp": np.arange(n),
-            "history": [[] for _ in range(n)],
+            "history": liked_before(users, items, liked),
             "seen": least > 0,
             "warm": least > 3,
         }
@@ -112,8 +122,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_tastes_are_learned(project: Path) -> None:
-    metrics = run()
+@of_each
+def test_tastes_are_learned(project: Path, changes: dict[str, Any]) -> None:
+    metrics = run(changes)
     for split in ("valid", "test"):
         assert metrics[split]["seen"]["auc"] > 0.75
         assert metrics[split]["uauc"] > 0.7
@@ -121,12 +132,15 @@ def test_tastes_are_learned(project: Path) -> None:
     assert metrics["test"]["seen"]["rows"] + metrics["test"]["cold"]["rows"] == 1500
 
 
-def test_shuffled_labels_teach_nothing(project: Path) -> None:
+@of_each
+def test_shuffled_labels_teach_nothing(project: Path, changes: dict[str, Any]) -> None:
     write_interactions(project / "data/interactions", shuffled=True)
-    assert 0.44 < run()["test"]["auc"] < 0.56
+    assert 0.44 < run(changes)["test"]["auc"] < 0.56
 
 
-@pytest.mark.parametrize("changes", [{}, {"code_space": "01"}, {"shared_hash_layer": True}])
+@pytest.mark.parametrize(
+    "changes", [*VECTORS.values(), {"code_space": "01"}, {"shared_hash_layer": True}]
+)
 def test_scores_and_metrics_are_those_of_the_bits_written(
     project: Path, changes: dict[str, Any]
 ) -> None:
@@ -147,10 +161,13 @@ def test_scores_and_metrics_are_those_of_the_bits_written(
     assert found.label.tolist() == rows.label.tolist()
 
 
-def test_one_seed_gives_one_set_of_bytes_and_another_seed_other_codes(project: Path) -> None:
+@of_each
+def test_one_seed_gives_one_set_of_bytes_and_another_seed_other_codes(
+    project: Path, changes: dict[str, Any]
+) -> None:
     contents = []
     for seed in (1, 1, 2):
-        run({"epochs": 4}, seed=seed)
+        run({**changes, "epochs": 4}, seed=seed)
         contents.append([(project / name).read_bytes() for name in OUTPUTS])
     assert contents[0] == contents[1]
     assert contents[0][0] != contents[2][0]
@@ -169,6 +186,63 @@ def test_the_number_of_threads_changes_nothing_and_is_left_as_it_was(project: Pa
     assert contents[0] == contents[1]
 
 
+@of_each
+def test_codes_do_not_depend_on_test_rows(project: Path, changes: dict[str, Any]) -> None:
+    run({**changes, "epochs": 3})
+    before = Path(OUTPUTS[0]).read_bytes()
+    path = project / "data/interactions/test.parquet"
+    rows = pd.read_parquet(path)
+    rows["label"] = 1 - rows["label"]
+    rows["history"] = rows["history"].map(lambda liked: [1, *liked[::-1]])
+    write_table(rows, path, INTERACTIONS)
+    run({**changes, "epochs": 3})
+    assert Path(OUTPUTS[0]).read_bytes() == before
+
+
+def test_only_sasrec_reads_histories(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = project / "data/interactions/test.parquet"
+    rows = pd.read_parquet(path)
+    rows["history"] = [[N_ITEMS + 5]] * len(rows)
+    write_table(rows, path, INTERACTIONS)
+    write_params({**QUICK, **VECTORS["sasrec"]})
+    assert_refused(capsys, f"item in history {N_ITEMS + 5}, expected 1..{N_ITEMS}")
+    for vectors in ("mf", "lightgcn"):
+        run({"vectors": vectors, "epochs": 1})
+
+
+def test_what_users_liked_last_is_read_off_their_positive_train_rows() -> None:
+    users, items, labels = [2, 1, 2, 1, 2, 2, 4], [7, 5, 8, 6, 9, 3, 7], [1, 1, 0, 1, 1, 1, 0]
+    rows = Rows.of(np.array(users), np.array(items), np.array(labels))
+    found = last_liked(rows, n_users=4, length=2)
+    assert found.tolist() == [[0, 0], [5, 6], [9, 3], [0, 0], [0, 0]]
+
+
+def test_sasrec_trains_on_the_rows_histories_and_keeps_one_vector_per_user() -> None:
+    train = Rows.of(np.array([1, 1, 3]), np.array([2, 4, 2]), np.array([1, 1, 0]))
+    settings = {"dim": 8, "graph_layers": 1, "history": 2, "blocks": 2, "dropout": 0.5}
+    model = new_vectors(
+        "sasrec",
+        train,
+        n_users=3,
+        n_items=4,
+        init_std=1.0,
+        rng=torch.Generator().manual_seed(1),
+        **settings,
+    ).eval()
+    assert isinstance(model, SequenceVectors)
+    histories = torch.tensor([[0, 0], [0, 2], [3, 1]], dtype=torch.int32)
+    states = model.sasrec.states(histories)
+    users, items = model.row_vectors(HistoryRows(train.users, train.items, train.labels, histories))
+    assert torch.equal(users, states)
+    assert torch.equal(items, model.sasrec.items[train.items])
+    users, items = model.all_vectors()
+    assert users.shape == (4, 8)
+    assert torch.equal(items, model.sasrec.items)
+    after_both = model.sasrec.states(torch.tensor([[2, 4]], dtype=torch.int32))
+    torch.testing.assert_close(users[1:2], after_both)
+    torch.testing.assert_close(users[2:], states[[0, 0]])  # they liked nothing: one state
+
+
 def test_code_space_01_survives_the_way_dvc_writes_it(project: Path) -> None:
     write_params({**QUICK, "epochs": 1, "code_space": "01"})
     assert "code_space: '01'" in Path("params.yaml").read_text(encoding="utf-8")
@@ -177,6 +251,15 @@ def test_code_space_01_survives_the_way_dvc_writes_it(project: Path) -> None:
 
 
 BAD = [
+    ("vectors", "din"),
+    ("vectors", None),
+    ("graph_layers", -1),
+    ("graph_layers", 1.5),
+    ("history", 0),
+    ("history", None),
+    ("blocks", 0),
+    ("dropout", 1),
+    ("dropout", -0.1),
     ("dim", 12),
     ("dim", 0),
     ("dim", -8),
@@ -246,7 +329,7 @@ def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:
 def test_the_defaults_reach_the_papers_binmf_on_ml_1m() -> None:
     params = load_section(PretrainHash, "pretrain_hash", ROOT / "params.yaml").model_dump()
     rows = {name: rows_of(pq.read_table(ML_1M / f"{name}.parquet")) for name in SPLITS}
-    model, _ = fit_binmf(rows["train"], rows["valid"], n_users=838, n_items=3255, seed=1, **params)
+    model, _ = fit_codes(rows["train"], rows["valid"], n_users=838, n_items=3255, seed=1, **params)
     test = rows["test"]
     uids, labels = test.users.numpy(), test.labels.numpy()
     scores = score(model, test)

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding
 
 from stages.collab.vectors import VectorModel
 
@@ -28,16 +27,11 @@ class MatrixFactorisation(VectorModel):
             rng: source of the initial elements.
         """
         super().__init__()
-        self.n_users, self.n_items = n_users, n_items
         self.users = nn.Parameter(torch.empty(n_users + 1, dim))
         self.items = nn.Parameter(torch.empty(n_items + 1, dim))
         nn.init.normal_(self.users, std=init_std, generator=rng)
         nn.init.normal_(self.items, std=init_std, generator=rng)
 
-    def user_vectors(self, users: Tensor) -> Tensor:
-        """Returns (n, dim) vectors of (n,) users."""
-        return embedding(users, self.users)
-
-    def item_vectors(self, items: Tensor) -> Tensor:
-        """Returns (n, dim) vectors of (n,) items."""
-        return embedding(items, self.items)
+    def all_vectors(self) -> tuple[Tensor, Tensor]:
+        """Returns (n_users + 1, dim) and (n_items + 1, dim) vectors: the parameters."""
+        return self.users, self.items

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stages.collab.fitting import CollaborativeModel, Rows
-from stages.collab.vectors import VectorModel
+from stages.collab.vectors import VectorModel, looked_up
 
 CodeSpace = Literal["pm1", "01"]
 
@@ -66,6 +66,9 @@ def beta_after(epochs: int, *, step: float, every: int) -> float:
 class HashedModel(CollaborativeModel):
     """A vector model whose vectors pass through a hash layer; score = `h_u · h_i`.
 
+    It is trained on the vectors of rows (`VectorModel.row_vectors`); codes, and so scores, are of
+    the vectors used afterwards (`VectorModel.all_vectors`).
+
     With bits {0, 1} (`code_space="01"`) a logit is never negative, so that cross-entropy cannot
     say "no"; {−1, +1} (`"pm1"`) can. The bits that are exported are the same: 1 where the element
     is positive.
@@ -109,15 +112,15 @@ class HashedModel(CollaborativeModel):
 
     def forward(self, rows: Rows) -> Tensor:
         """Returns (n,) inner products of the codes as binary as beta makes them."""
-        users = binarise(self._user_elements(rows.users), self.beta, self._rng)
-        items = binarise(self._item_elements(rows.items), self.beta, self._rng)
-        return self._inner(users, items)
+        users, items = self._elements(*self.vectors.row_vectors(rows))
+        return self._inner(
+            binarise(users, self.beta, self._rng), binarise(items, self.beta, self._rng)
+        )
 
     def score(self, rows: Rows) -> Tensor:
         """Returns (n,) inner products of the hard codes, whatever beta is."""
-        users = sign(self._user_elements(rows.users))
-        items = sign(self._item_elements(rows.items))
-        return self._inner(users, items)
+        users, items = self._elements(*self.vectors.all_vectors())
+        return self._inner(*looked_up(rows, sign(users), sign(items)))
 
     @torch.inference_mode()
     def all_bits(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -126,16 +129,13 @@ class HashedModel(CollaborativeModel):
         Returns:
             (n_users + 1, dim) and (n_items + 1, dim); row 0 is padding, all zero.
         """
-        users = self._user_elements(torch.arange(self.vectors.n_users + 1)) > 0
-        items = self._item_elements(torch.arange(self.vectors.n_items + 1)) > 0
+        self.eval()
+        users, items = (side > 0 for side in self._elements(*self.vectors.all_vectors()))
         users[0], items[0] = False, False
         return users.numpy(), items.numpy()
 
-    def _user_elements(self, users: Tensor) -> Tensor:
-        return torch.tanh(self.user_layer(self.vectors.user_vectors(users)))
-
-    def _item_elements(self, items: Tensor) -> Tensor:
-        return torch.tanh(self.item_layer(self.vectors.item_vectors(items)))
+    def _elements(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.tanh(self.user_layer(users)), torch.tanh(self.item_layer(items))
 
     def _inner(self, users: Tensor, items: Tensor) -> Tensor:
         return inner_product(users, items, code_space=self._code_space)

@@ -61,19 +61,27 @@ def read_interactions(folder: Path, *, history: int = 0) -> Interactions:
         table = read_table(path, INTERACTIONS, columns)
         _check_ids(table["uid"].to_numpy(), len(trained_users), "uid", path)
         _check_ids(table["iid"].to_numpy(), len(trained_items), "iid", path)
-        rows[name] = rows_of(table)
+        rows[name] = rows_of(table, history=history)
         if history:
-            rows[name] = _with_histories(
-                rows[name], table["history"], history, len(trained_items), path
-            )
+            liked = pc.list_flatten(table["history"]).to_numpy()
+            _check_ids(liked, len(trained_items), "item in history", path)
             table = table.drop_columns("history")
         splits[name] = table
     return Interactions(splits, rows, trained_users, trained_items)
 
 
-def rows_of(table: pa.Table) -> Rows:
-    """Returns a split's rows as tensors, without histories."""
-    return Rows.of(*(table[key].to_numpy() for key in ("uid", "iid", "label")))
+def rows_of(table: pa.Table, *, history: int = 0) -> Rows:
+    """Returns a split's rows as tensors; `HistoryRows` of the last `history` items if not 0."""
+    rows = Rows.of(*(table[key].to_numpy() for key in ("uid", "iid", "label")))
+    if not history:
+        return rows
+    lengths = pc.list_value_length(table["history"]).to_numpy()
+    histories = padded_histories(
+        pc.list_flatten(table["history"]).to_numpy(),
+        np.r_[0, np.cumsum(lengths)].astype(np.int64),
+        length=history,
+    )
+    return HistoryRows(rows.users, rows.items, rows.labels, histories)
 
 
 def _trained(path: Path, schema: pa.Schema, key: str) -> NDArray:
@@ -82,16 +90,6 @@ def _trained(path: Path, schema: pa.Schema, key: str) -> NDArray:
     if ids.tolist() != list(range(1, len(ids) + 1)):
         raise InputError(f"{path}: {key} must be 1..{len(ids)} in this order")
     return table["n_train"].to_numpy() > 0
-
-
-def _with_histories(
-    rows: Rows, column: pa.ChunkedArray, length: int, n_items: int, path: Path
-) -> HistoryRows:
-    values = pc.list_flatten(column).to_numpy()
-    _check_ids(values, n_items, "item in history", path)
-    offsets = np.r_[0, np.cumsum(pc.list_value_length(column).to_numpy())].astype(np.int64)
-    histories = padded_histories(values, offsets, length=length)
-    return HistoryRows(rows.users, rows.items, rows.labels, histories)
 
 
 def _check_ids(ids: NDArray, n: int, what: str, path: Path) -> None:

@@ -41,9 +41,9 @@ class LightGCN(VectorModel):
             rng: source of the initial elements.
         """
         super().__init__()
-        self.n_users, self.n_items = n_users, n_items
+        self._sides = (n_users + 1, n_items + 1)
         self._layers = layers
-        n_nodes = n_users + 1 + n_items + 1
+        n_nodes = sum(self._sides)
         self.nodes = vector_table(n_nodes, dim, std=init_std, rng=rng)
         # A plain attribute: as a buffer it would be copied with each best state.
         self._adjacency = normalised_adjacency(
@@ -61,18 +61,10 @@ class LightGCN(VectorModel):
             total = total + layer
         return total / (self._layers + 1)
 
-    def user_vectors(self, users: Tensor) -> Tensor:
-        """Returns (n, dim) vectors of (n,) users."""
-        return self.vectors()[users]
-
-    def item_vectors(self, items: Tensor) -> Tensor:
-        """Returns (n, dim) vectors of (n,) items."""
-        return self.vectors()[items + self.n_users + 1]
-
-    def forward(self, rows: Rows) -> Tensor:
-        """Returns (n,) inner products, propagating once for both sides."""
-        vectors = self.vectors()
-        return (vectors[rows.users] * vectors[rows.items + self.n_users + 1]).sum(-1)
+    def all_vectors(self) -> tuple[Tensor, Tensor]:
+        """Returns (n_users + 1, dim) and (n_items + 1, dim) vectors of one propagation."""
+        users, items = self.vectors().split(self._sides)
+        return users, items
 
 
 def normalised_adjacency(one: Tensor, other: Tensor, n_nodes: int) -> Tensor:

@@ -3,33 +3,36 @@
 from abc import abstractmethod
 
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from stages.collab.fitting import CollaborativeModel, Rows
 
 
 class VectorModel(CollaborativeModel):
-    """A model that has a vector for each user and each item; score = `e_u · e_i`.
-
-    Attributes:
-        n_users: users have ids 1..n_users.
-        n_items: items have ids 1..n_items.
-    """
-
-    n_users: int
-    n_items: int
+    """A model that has a vector for each user and each item; score = `e_u · e_i`."""
 
     @abstractmethod
-    def user_vectors(self, users: Tensor) -> Tensor:
-        """Returns (n, dim) vectors of (n,) users."""
+    def all_vectors(self) -> tuple[Tensor, Tensor]:
+        """Returns (n_users + 1, dim) and (n_items + 1, dim) vectors as used after training.
 
-    @abstractmethod
-    def item_vectors(self, items: Tensor) -> Tensor:
-        """Returns (n, dim) vectors of (n,) items."""
+        Row 0 is padding.
+        """
+
+    def row_vectors(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Returns (n, dim) vectors each of the rows' users and items, to train on."""
+        return looked_up(rows, *self.all_vectors())
 
     def forward(self, rows: Rows) -> Tensor:
         """Returns (n,) inner products."""
-        return (self.user_vectors(rows.users) * self.item_vectors(rows.items)).sum(-1)
+        users, items = self.row_vectors(rows)
+        return (users * items).sum(-1)
 
     def score(self, rows: Rows) -> Tensor:
         """Returns (n,) inner products."""
-        return self.forward(rows)
+        users, items = looked_up(rows, *self.all_vectors())
+        return (users * items).sum(-1)
+
+
+def looked_up(rows: Rows, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns (n, dim) entries each for the rows' users and items, of tables with a line per id."""
+    return embedding(rows.users, users), embedding(rows.items, items)

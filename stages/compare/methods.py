@@ -104,9 +104,6 @@ def vectors_of(model: CollaborativeModel) -> dict[str, Tensor]:
         (n_items + 1, dim). Row 0 is padding.
     """
     if isinstance(model, VectorModel):
-        return {
-            "users": model.user_vectors(torch.arange(model.n_users + 1)),
-            "items": model.item_vectors(torch.arange(model.n_items + 1)),
-        }
+        return dict(zip(("users", "items"), model.all_vectors(), strict=True))
     tables = dict(model.named_parameters(recurse=False))
     return {name: tables[name] for name in ("users", "items") if name in tables}

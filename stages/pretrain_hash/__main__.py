@@ -18,26 +18,26 @@ from stages.common.plots import write_csv
 from stages.common.repeats import Repeats, over_seeds
 from stages.common.seeds import derived_seed
 from stages.common.tables import PREDICTIONS, write_json, write_table
-from stages.pretrain_hash.binmf import fit_binmf
+from stages.pretrain_hash.fitting import fit_codes
 from stages.pretrain_hash.outputs import write_codes
 from stages.pretrain_hash.params import PretrainHash
 from stages.pretrain_hash.quality import bit_summary, bit_table, ranking_metrics
 
 
 def main() -> None:
-    """Fits BinMF and writes codes, scores, metrics and cost."""
-    params = load_section(PretrainHash, "pretrain_hash").model_dump()
+    """Fits the codes and writes codes, scores, metrics and cost."""
+    params = load_section(PretrainHash, "pretrain_hash")
     seed, seeds = load_shared("seed"), load_section(Repeats, "compare").seeds
-    data = read_interactions(Path("data/interactions"))
+    data = read_interactions(Path("data/interactions"), history=params.history_read)
 
     def fitted_under(root: int) -> tuple[HashedModel, Fit]:
-        return fit_binmf(
+        return fit_codes(
             data.rows["train"],
             data.rows["valid"],
             n_users=data.n_users,
             n_items=data.n_items,
             seed=derived_seed(root, "pretrain_hash"),
-            **params,
+            **params.model_dump(),
         )
 
     def test_metrics(root: int) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def main() -> None:
     bits = bit_table({"user": users[1:][data.trained_users], "item": items[1:][data.trained_items]})
     metrics = {name: ranking_metrics(data.splits[name], scores[name]) for name in scores}
     test = data.splits["test"].select(["row", "uid", "iid", "label"])
-    write_codes(Path("models/hash"), users, items, code_space=params["code_space"], fitted=fitted)
+    write_codes(Path("models/hash"), users, items, code_space=params.code_space, fitted=fitted)
     write_table(
         test.append_column("score", [test_scores]),
         Path("data/predictions/binmf.parquet"),
