@@ -90,8 +90,14 @@ def judge(
     }
     scores: dict[str, NDArray[np.float32]] = {split: found for split, (found, _) in scored.items()}
     # The stream of `compare`: on equal rows equal users are drawn, so that methods can be paired.
-    rng = generator(seed, "compare")
-    quality = measure_splits(facts, scores, rng=rng, **measures.model_dump())
+    quality = measure_splits(
+        facts,
+        scores,
+        ndcg_k=measures.ndcg_k,
+        replicates=measures.replicates,
+        level=measures.level,
+        rng=generator(seed, "compare"),
+    )
     quality |= {"parameters": fitted.parameters, "fit": fitted.best}
     predicted = rows["test"].keys.append_column("score", pa.array(scores["test"]))
     _, seconds = scored["test"]
