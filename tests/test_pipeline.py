@@ -277,11 +277,19 @@ def test_a_clone_of_the_git_files_alone_has_nothing_to_do(reproduced: Path, tmp_
     assert stages_run(dry) == set() and "> python" not in dry.stdout
 
 
+ID_ONLY, INTUITIVE, COMPRESSED = (f"ablate@{name}" for name in ABLATIONS)
+# An ablation that is not chosen does nothing, but is started where what it would read changes.
 CHANGES: list[tuple[dict[str, object], set[str]]] = [
-    ({"compress": "true"}, AFTER_CODES),
-    ({"train_lora.tuning": "intuitive"}, {"train_lora@codes", "predict@codes", *MEASURED}),
-    ({"pretrain_hash.dim": 16}, AFTER_CODES | {"pretrain_hash", "export_codes", "cost"}),
-    ({"materialize_prompts.fields": "codes"}, AFTER_CODES),
+    ({"compress": "true"}, AFTER_CODES | {ID_ONLY, INTUITIVE}),
+    (
+        {"train_lora.tuning": "intuitive"},
+        {"train_lora@codes", "predict@codes", *MEASURED, COMPRESSED},
+    ),
+    (
+        {"pretrain_hash.dim": 16},
+        AFTER_CODES | {"pretrain_hash", "export_codes", "cost", ID_ONLY, INTUITIVE, COMPRESSED},
+    ),
+    ({"materialize_prompts.fields": "codes"}, AFTER_CODES | {INTUITIVE, COMPRESSED}),
     ({"evaluate.replicates": 60, "cost.repeats": 2, "processes": 2}, {"evaluate", "cost"}),
     ({"compare.mf.epochs": 1}, {"compare@mf", "compare_llm@collm_mf", "report"}),
     ({"report.replicates": 60}, {"report"}),
