@@ -55,8 +55,8 @@ STAGES = [
     "ablate@binllm_compressed",
     "report",
 ]
-# Read, but deliberately listed nowhere: how many processes share the work changes no result.
-NO_KEYS = {"processes"}
+# Read, but deliberately listed nowhere: how processes share the work changes no result.
+NO_KEYS = {"processes", "split_weights"}
 MEASURED = {"evaluate", "report"}
 AFTER_CODES = {"materialize_prompts@codes", "train_lora@codes", "predict@codes", *MEASURED}
 SMALL = {
@@ -290,7 +290,10 @@ CHANGES: list[tuple[dict[str, object], set[str]]] = [
         AFTER_CODES | {"pretrain_hash", "export_codes", "cost", ID_ONLY, INTUITIVE, COMPRESSED},
     ),
     ({"materialize_prompts.fields": "codes"}, AFTER_CODES | {INTUITIVE, COMPRESSED}),
-    ({"evaluate.replicates": 60, "cost.repeats": 2, "processes": 2}, {"evaluate", "cost"}),
+    (
+        {"evaluate.replicates": 60, "cost.repeats": 2, "processes": 2, "split_weights": True},
+        {"evaluate", "cost"},
+    ),
     ({"compare.mf.epochs": 1}, {"compare@mf", "compare_llm@collm_mf", "report"}),
     ({"report.replicates": 60}, {"report"}),
     (

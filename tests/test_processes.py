@@ -1,5 +1,6 @@
 """Several processes share the rows: the adapter and scores of one, and one line for bad input."""
 
+import json
 import os
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def prompt_table(n: int, seed: int) -> pa.Table:
     ).cast(PROMPTS)
 
 
-def project(folder: Path, llm_folder: Path, processes: int) -> Path:
+def project(folder: Path, llm_folder: Path, processes: int, split: bool = False) -> Path:
     """A working folder in which train_lora and predict can run."""
     (folder / "models").mkdir(parents=True)
     (folder / "models/llm").symlink_to(llm_folder)
@@ -48,6 +49,7 @@ def project(folder: Path, llm_folder: Path, processes: int) -> Path:
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text())
     params["processes"] = processes
+    params["split_weights"] = split
     params["train_lora"]["train_rows"]["text"] = None
     params["train_lora"]["precision"] = params["predict"]["precision"] = "float32"
     params["train_lora"]["lora"]["rank"] = 4
@@ -56,8 +58,8 @@ def project(folder: Path, llm_folder: Path, processes: int) -> Path:
     return folder
 
 
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     return subprocess.run(
         [sys.executable, *command],
         cwd=folder,
@@ -77,12 +79,13 @@ def results(folder: Path) -> tuple[dict[str, torch.Tensor], list[str], np.ndarra
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("split", [False, True])
 def test_two_processes_train_the_adapter_and_give_the_scores_of_one(
-    tiny_llm_folder: Path, tmp_path: Path
+    tiny_llm_folder: Path, tmp_path: Path, split: bool
 ) -> None:
     found = []
     for count in (1, 2):
-        folder = project(tmp_path / str(count), tiny_llm_folder, count)
+        folder = project(tmp_path / str(count), tiny_llm_folder, count, split)
         for stage in ("stages.train_lora", "stages.predict"):
             done = run(folder, "-m", stage, "text")
             assert done.returncode == 0, done.stderr
@@ -96,6 +99,34 @@ def test_two_processes_train_the_adapter_and_give_the_scores_of_one(
         np.testing.assert_allclose(values_two, values, atol=1e-5)
     for name, tensor in weights.items():
         assert torch.allclose(tensor, weights_two[name], atol=1e-4), name
+
+
+@pytest.mark.slow
+def test_split_weights_are_held_in_part_and_the_adapter_whole(tiny_llm_folder: Path) -> None:
+    config = ("--config_file", "docs/accelerate/fsdp2.yaml")
+    launcher = ("-m", "accelerate.commands.launch", *config)
+    done = run(ROOT, *launcher, "-m", "tests.split_probe", str(tiny_llm_folder))
+    assert done.returncode == 0, done.stderr
+    held = json.loads(done.stdout)
+    layers = {name: counts for name, counts in held.items() if ".layers." in name}
+    frozen = {name: counts for name, counts in layers.items() if "lora_" not in name}
+    assert frozen and len(layers) > len(frozen)
+    assert all(here <= -(-of // 2) for here, of in frozen.values())
+    assert all(here == of for name, (here, of) in held.items() if name not in frozen)
+
+
+@pytest.mark.slow
+def test_deepspeed_is_refused_with_what_does_the_same(
+    tiny_llm_folder: Path, tmp_path: Path
+) -> None:
+    folder = project(tmp_path / "deepspeed", tiny_llm_folder, 1)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    command = (*launcher, "-m", "stages.train_lora", "text")
+    done = run(folder, *command, ACCELERATE_USE_DEEPSPEED="true")
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1 and "docs/accelerate/fsdp2.yaml" in lines[0]
+    assert not (folder / "models/adapters").exists()
 
 
 @pytest.mark.slow

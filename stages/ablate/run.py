@@ -5,13 +5,18 @@ from pathlib import Path
 
 from stages.ablate.params import Params, read_params
 from stages.common.scratch import scratch_folder
-from stages.common.seeds import derived_seed, generator
+from stages.common.seeds import derived_seed
 from stages.llm.judging import Fitted, facts_of, judge
 from stages.llm.model import trainable_parameters
 from stages.llm.predicting import draw_test_rows, trained_llm
 from stages.llm.prompt_files import write_prompts
-from stages.llm.prompts import PromptSet, read_prompts, sample_groups
-from stages.llm.training import phases_of, starting_point, train_step, write_adapter
+from stages.llm.training import (
+    draw_rows,
+    phases_of,
+    starting_point,
+    train_step,
+    write_adapter,
+)
 
 LLM_FOLDER = Path("models/llm")
 INTERACTIONS_FOLDER = Path("data/interactions")
@@ -40,7 +45,10 @@ def run_ablation(name: str) -> None:
             title=f"prompts {name}",
         )
     test = draw_test_rows(prompts / "test.parquet", params.scoring, params.seed)
-    rows = {"valid": _draw_valid_rows(params, prompts / "valid.parquet"), "test": test}
+    valid = draw_rows(
+        prompts / "valid.parquet", params.training.valid_rows, True, _training_seed(params)
+    )
+    rows = {"valid": valid, "test": test}
     facts = facts_of(rows, INTERACTIONS_FOLDER)
     fitted = _train(params, start, prompts, adapter, scratch / "training", name)
     llm, score = trained_llm(LLM_FOLDER, adapter, params.scoring.precision)
@@ -57,12 +65,6 @@ def run_ablation(name: str) -> None:
         scratch=scratch / "scores",
     )
     shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _draw_valid_rows(params: Params, path: Path) -> PromptSet:
-    """Draws the rows that the checkpoint is chosen on."""
-    rng = generator(_training_seed(params), path.name)
-    return read_prompts(path, sample_groups(path, params.training.valid_rows, "prefix", rng))
 
 
 def _train(

@@ -52,6 +52,7 @@ _SHARED: dict[str, Any] = {
     "dataset": TypeAdapter(Dataset),
     "llm": TypeAdapter(Llm),
     "processes": TypeAdapter(Annotated[int, Field(ge=1, le=1024)]),
+    "split_weights": TypeAdapter(bool),
 }
 
 S = TypeVar("S", bound=Section)
@@ -93,7 +94,8 @@ def part_of(model: type[Section], name: str) -> type[Section]:
 
 
 def load_shared(
-    name: Literal["seed", "compress", "dataset", "llm", "processes"], path: Path | None = None
+    name: Literal["seed", "compress", "dataset", "llm", "processes", "split_weights"],
+    path: Path | None = None,
 ) -> Any:
     """Reads and validates one of the top-level keys that several stages share.
 

@@ -1,7 +1,8 @@
 """Starts a stage once, or as several processes that share its rows.
 
-The number of processes is `processes` in `params.yaml`. It is no DVC parameter of any stage: it
-changes no result, so it may not make a stage run again. `torchrun -m stages.<stage>` does the same.
+Their number is `processes` in `params.yaml`, and `split_weights` says whether each keeps the whole
+LLM. Neither is a DVC parameter of any stage: they change no result, so they may not make one run
+again. `torchrun -m stages.<stage>` does the same.
 """
 
 import logging
@@ -15,6 +16,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from stages.common.errors import InputError, run_stage
 from stages.common.params import load_shared
+from stages.llm.processes import SPLIT_WEIGHTS
 
 
 def run_stage_in_processes(main: Callable[[], None], module: str) -> None:
@@ -43,10 +45,11 @@ def _as_one_of_several(main: Callable[[], None]) -> None:
 
 
 def _start(main: Callable[[], None], module: str) -> None:
-    count = load_shared("processes")
+    count, split = load_shared("processes"), load_shared("split_weights")
     if count == 1:
         main()
         return
+    os.environ[SPLIT_WEIGHTS] = str(split).lower()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     config = LaunchConfig(

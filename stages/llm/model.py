@@ -18,6 +18,7 @@ from stages.common.errors import InputError
 from stages.llm.attention import PACKED_ATTENTION
 from stages.llm.batching import Batch, collate, group_rows
 from stages.llm.lora import fuse_lora, merge_lora
+from stages.llm.processes import weights_are_split
 from stages.llm.soft_tokens import model_inputs
 from stages.llm.tokenizer import ANSWERS, answer_id, load_tokenizer
 
@@ -67,7 +68,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
 
 
 def load_llm(folder: Path, *, precision: Precision = "auto") -> Llm:
-    """Loads the LLM that `fetch_llm` wrote, frozen.
+    """Loads the LLM that `fetch_llm` wrote, frozen; on the CPU where its weights will be split.
 
     Args:
         folder: safetensors, configuration and tokenizer.
@@ -77,8 +78,8 @@ def load_llm(folder: Path, *, precision: Precision = "auto") -> Llm:
         InputError: the folder holds no LLM, its answers " Yes" and " No" are no single tokens, or
             its head is more than one matrix product.
     """
-    device = best_device()
-    dtype = resolve_precision(precision, device)
+    dtype = resolve_precision(precision, best_device())
+    device = torch.device("cpu") if weights_are_split() else best_device()
     tokenizer = load_tokenizer(folder)
     try:
         with _quiet():

@@ -15,11 +15,13 @@ from stages.llm.partial import PartialScores, read_score
 from stages.llm.processes import ALONE, Processes
 from stages.llm.prompts import PromptSet, read_prompts, sample_groups
 from stages.llm.scoring import Score, score_prompts
+from stages.llm.splitting import split_frozen
 
 
 def trained_llm(llm_folder: Path, adapter: Path, precision: Precision) -> tuple[Llm, Score]:
     """Loads the LLM with a written adapter, ready to score, and what its score is."""
-    return load_adapter(load_llm(llm_folder, precision=precision), adapter), read_score(adapter)
+    llm = load_adapter(load_llm(llm_folder, precision=precision), adapter)
+    return split_frozen(llm), read_score(adapter)
 
 
 def draw_test_rows(path: Path, scoring: Scoring, seed: int) -> PromptSet:

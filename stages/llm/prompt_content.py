@@ -32,7 +32,7 @@ class Flips:
 
     Codes were fitted on the very train rows that the LLM then trains on, so they tell these rows'
     labels better than those of new rows, and the LLM learns to trust them too much (BinLLM,
-    footnote 1). Noise in training takes that surplus away.
+    footnote 1). Noise in training is meant to take that surplus away.
     """
 
     def __init__(self, share: float, rng: np.random.Generator) -> None:

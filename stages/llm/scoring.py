@@ -51,7 +51,7 @@ def score_prompts(
         prompts: whole prompts.
         prefixes: each prompt's prefix, to compute shared ones once; None to compute each row alone.
         score: what is the score.
-        token_budget: padded tokens of a batch; bounds the memory.
+        token_budget: tokens of a batch; bounds the memory.
         progress: advanced by rows.
         scores: (n,) what an earlier, cut run got so far; rows that are NaN are scored.
         after_batch: called with all scores so far after each batch.
@@ -71,7 +71,7 @@ def score_prompts(
             return batch.rows, batch_scores(llm, batch, score).cpu().numpy()
 
     with workers(llm.model, llm.device) as lent:
-        packs = pack(groups, token_budget, lent.count * among.size)[among.rank :: among.size]
+        packs, spare = among.share(pack(groups, token_budget, lent.count * among.size))
         # Long groups have many rows for their tokens: mixed, rows tell the time left.
         np.random.default_rng(0).shuffle(packs)
         counted = 0
@@ -82,6 +82,8 @@ def score_prompts(
                 counted += len(rows) * among.size
             if after_batch:
                 after_batch(result)
+        for part in spare:
+            compute(part)
     if among.size > 1:
         # What an earlier run scored is known to all; the rest each process has a part of.
         todo = sorted(row for group in groups for row in group.rows)

@@ -19,7 +19,8 @@ from stages.llm.model import (
 )
 from stages.llm.params import TrainLora
 from stages.llm.processes import ALONE, Processes
-from stages.llm.prompts import read_prompts, sample_groups
+from stages.llm.prompts import PromptSet, read_prompts, sample_groups
+from stages.llm.splitting import split_frozen
 from stages.llm.tuning import LabelledPrompts, Tuned, tune
 
 Kind = Literal["text", "codes"]
@@ -83,9 +84,14 @@ def train_step(
 
 def labelled(path: Path, rows: int | None, share_prefix: bool, seed: int) -> LabelledPrompts:
     """Draws training or validation prompts, whole groups of equal prefix where they are shared."""
-    by: Literal["prefix", "row"] = "prefix" if share_prefix else "row"
-    drawn = read_prompts(path, sample_groups(path, rows, by, generator(seed, path.name)))
+    drawn = draw_rows(path, rows, share_prefix, seed)
     return LabelledPrompts(drawn.prompts, drawn.prefixes if share_prefix else None, drawn.labels)
+
+
+def draw_rows(path: Path, rows: int | None, share_prefix: bool, seed: int) -> PromptSet:
+    """Draws the rows of `labelled`, with their keys."""
+    by: Literal["prefix", "row"] = "prefix" if share_prefix else "row"
+    return read_prompts(path, sample_groups(path, rows, by, generator(seed, path.name)))
 
 
 def starting_point(params: TrainLora, llm_folder: Path, start: Path | None, seed: int) -> Llm:
@@ -99,8 +105,8 @@ def starting_point(params: TrainLora, llm_folder: Path, start: Path | None, seed
     """
     llm = load_llm(llm_folder, precision=params.precision)
     if start is not None:
-        return load_adapter(llm, start, trainable=True)
-    return add_adapter(llm, **params.lora.model_dump(), seed=seed)
+        return split_frozen(load_adapter(llm, start, trainable=True))
+    return split_frozen(add_adapter(llm, **params.lora.model_dump(), seed=seed))
 
 
 def write_adapter(llm: Llm, tuned: Tuned, score: str, folder: Path) -> None:

@@ -164,8 +164,7 @@ def tune(
         score: the number that is trained and later ranks.
         epochs: passes over each phase.
         batch_rows: rows of an optimizer step (whole groups of equal prefix: at least so many).
-        micro_tokens: padded tokens computed at once; bounds the memory, changes no result but by
-            rounding.
+        micro_tokens: tokens computed at once; bounds the memory, changes no result but by rounding.
         learning_rate: peak of AdamW's.
         weight_decay: of AdamW.
         warmup: share of the steps that warm up.
@@ -275,11 +274,13 @@ def _gradients(
     total = torch.zeros(1 + len(place) + sum(p.numel() for p in parameters), device=llm.device)
     loss, scores, *gradients = total.split([1, len(place), *(p.numel() for p in parameters)])
     gradients = [g.view_as(p) for g, p in zip(gradients, parameters, strict=True)]
-    pieces = pack(batch, micro_tokens, lent.count * among.size)[among.rank :: among.size]
-    for piece_loss, rows, logits, piece_gradients in lent.map(compute, pieces):
+    mine, spare = among.share(pack(batch, micro_tokens, lent.count * among.size))
+    for piece_loss, rows, logits, piece_gradients in lent.map(compute, mine):
         loss += piece_loss
         scores[[place[row] for row in rows.tolist()]] = logits
         torch._foreach_add_(gradients, [g.float() for g in piece_gradients])
+    for piece in spare:
+        compute(piece)
     among.sum(total)
     return loss.item(), scores.tolist(), gradients
 

@@ -13,6 +13,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from stages.llm.processes import weights_are_split
+
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
@@ -38,12 +40,13 @@ class Workers:
 def workers(model: nn.Module, device: torch.device) -> Iterator[Workers]:
     """Lends one worker per CPU thread.
 
-    A single one where the model lies on another device, or where it is trained with dropout: who
-    draws first from the one stream of random numbers would be left to chance.
+    A single one where the model lies on another device; where its weights are split, which are
+    gathered layer by layer; and where it is trained with dropout: who draws first from the one
+    stream of random numbers would be left to chance.
     """
     count = torch.get_num_threads()
     random = model.training and any(m.p > 0 for m in model.modules() if isinstance(m, nn.Dropout))
-    if device.type != "cpu" or count == 1 or random:
+    if device.type != "cpu" or count == 1 or random or weights_are_split():
         yield Workers(None, 1)
         return
     torch.set_num_threads(1)

@@ -38,9 +38,9 @@ def main() -> None:
         [LLM_FOLDER, prompts_file, adapter, *SOURCES],
         {"params": params.model_dump(), "seed": seed},
     )
+    among = processes()
     llm, score = trained_llm(LLM_FOLDER, adapter, params.precision)
     test = draw_test_rows(prompts_file, params, seed)
-    among = processes()
     scores, seconds = score_rows(
         llm,
         test,
