@@ -21,18 +21,19 @@ from typing import Any
 Answer = dict[str, Any]
 
 
-def serve(run: Callable[[], Answer]) -> None:
+def serve(run: Callable[[int], Answer]) -> None:
     """The contender's side: one run per line of standard input.
 
     Args:
-        run: does the work; what it returns is handed to the other side with `wall` and `cpu`
-            seconds and `peak_mib` (the most memory the process held during the run) beside it.
+        run: does the work of a turn, 0, 1, ...; what it returns is handed to the other side with
+            `wall` and `cpu` seconds and `peak_mib` (the most memory the process held during the
+            run) beside it.
     """
     _say({"ready": True})
-    for _ in sys.stdin:
+    for turn, _ in enumerate(sys.stdin):
         _reset_peak()
         wall, cpu = time.perf_counter(), time.process_time()
-        answer = run()
+        answer = run(turn)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         _say(answer | {"wall": wall, "cpu": cpu, "peak_mib": _peak_mib()})
 

@@ -152,7 +152,7 @@ def main() -> None:
 
     scores(groups[-4:])
     version = f"llama-cpp-python {llama_cpp.__version__}"
-    serve(lambda: {"result": scores(groups), "version": version})
+    serve(lambda _: {"result": scores(groups), "version": version})
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def main() -> None:
         return result
 
     scores(task["packs"][-1:])
-    serve(lambda: {"result": scores(task["packs"]), "version": f"openvino {ov.__version__}"})
+    serve(lambda _: {"result": scores(task["packs"]), "version": f"openvino {ov.__version__}"})
 
 
 if __name__ == "__main__":

@@ -178,8 +178,8 @@ def _serve(args: argparse.Namespace, precision: Precision) -> None:
             llm, some.prompts, prefixes=some.prefixes, score=KIND, token_budget=budget
         ).tolist()
 
-    scores(rows.head(16))
-    serve(lambda: {"result": scores(rows), "version": f"torch {torch.__version__}"})
+    scores(rows.cut(0, 16))
+    serve(lambda _: {"result": scores(rows), "version": f"torch {torch.__version__}"})
 
 
 def _arguments() -> argparse.Namespace:

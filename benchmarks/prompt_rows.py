@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -50,9 +51,15 @@ class PromptRows:
         """Reads what `write` wrote."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
-    def head(self, n: int) -> "PromptRows":
-        """Returns the first n rows."""
-        return PromptRows(self.prompts[:n], self.prefixes[:n], self.labels[:n])
+    def cut(self, start: int, stop: int | None = None) -> "PromptRows":
+        """Returns the rows from `start` to before `stop`."""
+        part = slice(start, stop)
+        return PromptRows(self.prompts[part], self.prefixes[part], self.labels[part])
+
+    def parts(self, n: int) -> list["PromptRows"]:
+        """Cuts the rows, in their order, into n parts of equal size, but for one row."""
+        edges = [len(self.prompts) * i // n for i in range(n + 1)]
+        return [self.cut(*ends) for ends in pairwise(edges)]
 
 
 def draw_rows(
@@ -81,7 +88,7 @@ def draw_rows(
         drawn = PromptRows(table.prompts, table.prefixes, table.labels.tolist())
     if len(drawn.prompts) < rows:
         raise InputError(f"{name}: {len(drawn.prompts)} {part} rows, --rows asks for {rows}")
-    return drawn.head(rows)
+    return drawn.cut(0, rows)
 
 
 def _ml_1m(split: Path, llm_folder: Path, part: Part, rows: int, seed: int) -> PromptRows:

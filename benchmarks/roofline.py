@@ -169,7 +169,7 @@ def main() -> None:
     sizes = Sizes.of(args.llm)
     if args.serve:
         roof = Roof(sizes, getattr(torch, args.dtype[0]), args.tokens[0])
-        serve(lambda: {"work": roof.run()})
+        serve(lambda _: {"work": roof.run()})
         return
     torch.set_num_threads(args.threads)
     print(f"torch {torch.__version__}, {args.threads} threads, {len(sizes.linear)} linear layers")

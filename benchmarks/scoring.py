@@ -3,7 +3,8 @@
 The reference's way (`benchmarks/llm_reference.py`) in float32 and under bf16 autocast, then ours,
 one thing more at a time, on the same rows with the same adapter, taking turns in one run; the roof
 of the machine's matrix products (`benchmarks/roofline.py`, with the formulas) takes its turn too.
-Medians over the repeats.
+The rows are cut into as many parts as there are turns; in a turn each way scores the same part.
+Medians over the turns, of ratios as well; the last columns are those of all rows.
 
     rows/s     and how many times the reference's, in float32 and under bf16 autocast
     tokens/s   tokens of the whole prompts, however few of them were computed, per second
@@ -18,6 +19,7 @@ there, agreement and speed do.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -38,7 +40,7 @@ from benchmarks.steps import (
     arguments,
     measure,
     packed_groups,
-    prompt_tokens,
+    part_facts,
     whole_prompts,
 )
 from stages.common.errors import run_stage
@@ -137,8 +139,8 @@ def main() -> None:
     rows = draw_rows(args.data, args.project, "test", args.rows, load_shared("seed"))
     labels = np.array(rows.labels)
 
-    def area(answer: Answer, _: Answer) -> str:
-        value = auc(labels, np.array(answer["result"]))
+    def area(runs: Sequence[Answer], _: Sequence[Answer]) -> str:
+        value = auc(labels, scores_of(runs))
         return "" if value is None else f"{value:.4f}"
 
     measure(
@@ -151,30 +153,34 @@ def main() -> None:
     )
 
 
-def agreement(answer: Answer, first: Answer) -> str:
+def agreement(runs: Sequence[Answer], first: Sequence[Answer]) -> str:
     """Rank correlation of two contenders' scores."""
-    return f"{spearmanr(answer['result'], first['result']).statistic:.4f}"
+    return f"{spearmanr(scores_of(runs), scores_of(first)).statistic:.4f}"
+
+
+def scores_of(runs: Sequence[Answer]) -> Scores:
+    """The scores of all rows, part by part."""
+    return np.concatenate([run["result"] for run in runs])
 
 
 def _serve(args: argparse.Namespace, variant: Variant[Task]) -> None:
     """One variant: loads, warms up, and runs when told to."""
     llm_folder, adapter = args.project / "models/llm", args.project / "models/adapters/codes"
-    rows, kind, seed = PromptRows.read(args.rows_file), read_score(adapter), load_shared("seed")
+    parts = PromptRows.read(args.rows_file).parts(args.repeats)
+    kind, seed = read_score(adapter), load_shared("seed")
     budget = load_section(Predict, "predict").token_budget
     llm = load_llm(llm_folder, precision=variant.precision)
     llm = load_adapter(llm, adapter, trainable=not variant.merged)
     rank, targets = adapter_shape(llm)
-    groups = group_rows(tokenize(llm.tokenizer, rows.prompts), rows.prefixes)
-    task = Task(rows, kind, budget, seed)
-    computed, padded = variant.computed(llm, task)
-    fixed = {
-        "work": scoring_work(Sizes.of(llm_folder), groups, 0 if variant.merged else rank, targets),
-        "tokens": prompt_tokens(groups),
-        "computed": computed,
-        "padded": padded,
-    }
-    variant.run(llm, Task(rows.head(WARM_UP_ROWS), kind, budget, seed))
-    serve(lambda: fixed | {"result": variant.run(llm, task).tolist()})
+    sizes = Sizes.of(llm_folder)
+    tasks, facts = [], []
+    for rows in parts:
+        groups = group_rows(tokenize(llm.tokenizer, rows.prompts), rows.prefixes)
+        work = scoring_work(sizes, groups, 0 if variant.merged else rank, targets)
+        tasks.append(Task(rows, kind, budget, seed))
+        facts.append(part_facts(groups, work, variant.computed(llm, tasks[-1]), rows))
+    variant.run(llm, Task(parts[0].cut(0, WARM_UP_ROWS), kind, budget, seed))
+    serve(lambda turn: facts[turn] | {"result": variant.run(llm, tasks[turn]).tolist()})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the benchmarks of scoring and training share: variants that take turns, one table."""
 
 import argparse
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ import torch
 from peft import PeftModel
 
 from benchmarks import llm_reference, roofline
-from benchmarks.alternating import Answer, add_options, alternate, median
+from benchmarks.alternating import Answer, add_options, alternate
 from benchmarks.prompt_rows import PromptRows
 from stages.common.errors import InputError
 from stages.common.progress import Progress
@@ -25,6 +26,7 @@ REFERENCE = "reference, float32"
 AUTOCAST = "reference, bf16 autocast"
 
 T = TypeVar("T")
+Compared = Callable[[Sequence[Answer], Sequence[Answer]], str]
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,19 @@ def prompt_tokens(groups: Sequence[Group]) -> int:
     return sum(len(g.prefix) * len(g.rows) + sum(map(len, g.suffixes)) for g in groups)
 
 
+def part_facts(
+    groups: Sequence[Group], work: float, computed: tuple[int, int], rows: PromptRows
+) -> Answer:
+    """What a variant says of a part beside its time: `computed` and `padded` tokens are its own."""
+    return {
+        "rows": len(rows.prompts),
+        "work": work,
+        "tokens": prompt_tokens(groups),
+        "computed": computed[0],
+        "padded": computed[1],
+    }
+
+
 def adapter_shape(llm: Llm) -> tuple[int, set[str]]:
     """Rank of the LLM's adapter, and the names of the layers that it is on."""
     assert isinstance(llm.model, PeftModel)  # the caller has just put it there
@@ -92,22 +107,23 @@ def measure(
     args: argparse.Namespace,
     *,
     roof_tokens: int,
-    compared: Mapping[str, Callable[[Answer, Answer], str]],
+    compared: Mapping[str, Compared],
 ) -> None:
     """Lets the chosen variants and the roofs take turns, and prints the table.
 
     Args:
         module: what runs a variant when called with `--serve`.
         variants: all of them, by name.
-        rows: what each gets.
+        rows: cut into a part for each turn.
         args: of the command line.
         roof_tokens: tokens of the roof's products.
-        compared: further columns: heading -> cell, from a variant's and the first one's answer.
+        compared: further columns: heading -> cell, from a variant's and the first one's answers.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.json"
         rows.write(path)
         options = ["--project", str(args.project), "--rows-file", str(path)]
+        options += ["--repeats", str(args.repeats)]
         commands = {
             name: [sys.executable, "-m", module, "--serve", name, *options] for name in args.only
         }
@@ -115,16 +131,16 @@ def measure(
             commands[dtype] = roofline.command(
                 sys.executable, args.project / "models/llm", dtype, roof_tokens
             )
-        progress = Progress(module, args.rows * len(args.only) * args.repeats)
+        progress = Progress(module, args.rows * len(args.only))
 
         def count(name: str, answer: Answer) -> None:
             if name in variants:
-                progress.advance(args.rows, f"{name}: {answer[args.clock]:.1f} s")
+                progress.advance(answer["rows"], f"{name}: {answer[args.clock]:.1f} s")
 
         answers = alternate(commands, repeats=args.repeats, threads=args.threads, after_run=count)
         progress.close()
     print(f"{module}, {args.data}, {args.rows} rows, {args.threads} threads, ", end="")
-    print(f"torch {torch.__version__}, medians of {args.repeats}, {args.clock} time")
+    print(f"torch {torch.__version__}, medians of {args.repeats} turns, {args.clock} time")
     _table(variants, answers, args, compared)
 
 
@@ -132,12 +148,11 @@ def _table(
     variants: Mapping[str, Variant],
     answers: dict[str, list[Answer]],
     args: argparse.Namespace,
-    compared: Mapping[str, Callable[[Answer, Answer], str]],
+    compared: Mapping[str, Compared],
 ) -> None:
+    clock = args.clock
     roof = {
-        name: runs[0]["work"] / median(runs, args.clock)
-        for name, runs in answers.items()
-        if name not in variants
+        name: rate(runs, "work", clock) for name, runs in answers.items() if name not in variants
     }
     print(
         "roof: " + ", ".join(f"{dtype} {value / 1e9:,.0f} GFLOP/s" for dtype, value in roof.items())
@@ -145,23 +160,30 @@ def _table(
     heads = ["rows/s", "to float32", "to bf16", "tokens/s", "padding", "of roof", "peak MiB"]
     print("| | " + " | ".join([*heads, *compared]) + " |")
     print("|---|" + "---:|" * (len(heads) + len(compared)))
-    baseline = {
-        name: median(answers[name], args.clock) for name in (REFERENCE, AUTOCAST) if name in answers
-    }
-    first = answers[args.only[0]][-1]
     for name in args.only:
-        seconds, last = median(answers[name], args.clock), answers[name][-1]
-        ratios = [
-            f"{baseline[against] / seconds:.2f}" if against in baseline else ""
-            for against in (REFERENCE, AUTOCAST)
-        ]
+        runs = answers[name]
+        computed, padded = (sum(run[key] for run in runs) for key in ("computed", "padded"))
         cells = [
-            f"{args.rows / seconds:.2f}",
-            *ratios,
-            f"{last['tokens'] / seconds:,.0f}",
-            f"{1 - last['computed'] / last['padded']:.1%}",
-            f"{last['work'] / seconds / roof[variants[name].products]:.1%}",
-            f"{median(answers[name], 'peak_mib'):,.0f}",
-            *(cell(last, first) for cell in compared.values()),
+            f"{rate(runs, 'rows', clock):.2f}",
+            *(_times(runs, answers.get(against), clock) for against in (REFERENCE, AUTOCAST)),
+            f"{rate(runs, 'tokens', clock):,.0f}",
+            f"{1 - computed / padded:.1%}",
+            f"{rate(runs, 'work', clock) / roof[variants[name].products]:.1%}",
+            f"{max(run['peak_mib'] for run in runs):,.0f}",
+            *(cell(runs, answers[args.only[0]]) for cell in compared.values()),
         ]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def rate(runs: Sequence[Answer], key: str, clock: str) -> float:
+    """Returns the median over the turns of something done per second."""
+    return statistics.median(run[key] / run[clock] for run in runs)
+
+
+def _times(runs: Sequence[Answer], slower: Sequence[Answer] | None, clock: str) -> str:
+    """How many times as fast as another way, on the same parts."""
+    if slower is None:
+        return ""
+    return (
+        f"{statistics.median(b[clock] / a[clock] for a, b in zip(runs, slower, strict=True)):.2f}"
+    )

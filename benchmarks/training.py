@@ -4,8 +4,8 @@ The reference's way (`benchmarks/llm_reference.py`) in float32 and under bf16 au
 (`stages.llm.tuning.tune`, whole: order, batches, optimizer, checkpoint), one thing more at a time,
 from the same adapter on the same train rows, taking turns in one run. All with the
 settings of `train_lora` in `params.yaml`, but for a learning rate of 0: the optimizer works as
-ever, and every repeat starts from the same weights. Medians over the repeats; columns and roof as
-in `benchmarks/scoring.py` and `benchmarks/roofline.py`, and
+ever, and every turn starts from the same weights. Each turn has a part of the rows; columns and
+roof as in `benchmarks/scoring.py` and `benchmarks/roofline.py`, and
 
     loss    mean over the first 32 rows in one step: equal up to rounding where the work is the same
 
@@ -34,7 +34,7 @@ from benchmarks.steps import (
     arguments,
     measure,
     packed_groups,
-    prompt_tokens,
+    part_facts,
     whole_prompts,
 )
 from stages.common.errors import run_stage
@@ -141,7 +141,7 @@ def main() -> None:
         draw_rows(args.data, args.project, "train", args.rows, load_shared("seed")),
         args,
         roof_tokens=load_section(TrainLora, "train_lora").micro_tokens,
-        compared={"loss": lambda answer, _: f"{answer['loss']:.4f}"},
+        compared={"loss": lambda runs, _: f"{runs[0]['loss']:.4f}"},
     )
 
 
@@ -155,19 +155,17 @@ def _serve(args: argparse.Namespace, variant: Variant[Task]) -> None:
     """One variant: loads, runs one step that also warms up, and runs when told to."""
     llm_folder, adapter = args.project / "models/llm", args.project / "models/adapters/codes"
     params = load_section(TrainLora, "train_lora")
-    task = Task(PromptRows.read(args.rows_file), params.batch_rows, params, load_shared("seed"))
+    rows, sizes = PromptRows.read(args.rows_file), Sizes.of(llm_folder)
     llm = load_adapter(load_llm(llm_folder, precision=variant.precision), adapter, trainable=True)
-    groups = _groups(llm, task.rows, share_prefix=True)
-    computed, padded = variant.computed(llm, task)
-    compared = replace(task, rows=task.rows.head(COMPARED_ROWS), batch_rows=COMPARED_ROWS)
-    fixed = {
-        "work": training_work(Sizes.of(llm_folder), groups, *adapter_shape(llm)),
-        "tokens": prompt_tokens(groups),
-        "computed": computed,
-        "padded": padded,
-        "loss": variant.run(llm, compared),
-    }
-    serve(lambda: fixed | {"result": variant.run(llm, task)})
+    compared = Task(rows.cut(0, COMPARED_ROWS), COMPARED_ROWS, params, load_shared("seed"))
+    loss = variant.run(llm, compared)
+    tasks, facts = [], []
+    for part in rows.parts(args.repeats):
+        groups = _groups(llm, part, share_prefix=True)
+        work = training_work(sizes, groups, *adapter_shape(llm))
+        tasks.append(replace(compared, rows=part, batch_rows=params.batch_rows))
+        facts.append(part_facts(groups, work, variant.computed(llm, tasks[-1]), part))
+    serve(lambda turn: facts[turn] | {"loss": loss, "result": variant.run(llm, tasks[turn])})
 
 
 if __name__ == "__main__":
