@@ -37,7 +37,7 @@ from benchmarks.steps import (
     part_facts,
     whole_prompts,
 )
-from stages.common.errors import run_stage
+from stages.common.errors import InputError, run_stage
 from stages.common.params import load_section, load_shared
 from stages.llm.batching import (
     TRAINING_GROUP_ROWS,
@@ -54,9 +54,10 @@ COMPARED_ROWS = 32
 
 @dataclass(frozen=True)
 class Task:
-    """What every variant gets: rows, rows of a step, and the stage's settings."""
+    """What every variant gets: rows, two to evaluate on, rows of a step, the stage's settings."""
 
     rows: PromptRows
+    judged: LabelledPrompts
     batch_rows: int
     params: TrainLora
     seed: int
@@ -85,14 +86,12 @@ def in_random_batches(llm: Llm, task: Task) -> tuple[int, int]:
 def ours(llm: Llm, task: Task, *, share_prefix: bool) -> float:
     """`tune`, with one evaluation on two rows, its progress kept quiet; returns the mean loss."""
     rows, labels = task.rows, np.array(task.rows.labels)
-    both = [rows.labels.index(0), rows.labels.index(1)]
-    valid = LabelledPrompts([rows.prompts[row] for row in both], None, labels[both])
     prefixes = rows.prefixes if share_prefix else None
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stderr(io.StringIO()):
         tuned = tune(
             llm,
             [LabelledPrompts(rows.prompts, prefixes, labels)],
-            valid,
+            task.judged,
             score=task.params.score,
             epochs=1,
             batch_rows=task.batch_rows,
@@ -135,10 +134,13 @@ def main() -> None:
     if args.serve:
         _serve(args, VARIANTS[args.serve])
         return
+    rows = draw_rows(args.data, args.project, "train", args.rows, load_shared("seed"))
+    if set(rows.labels) != {0, 1}:
+        raise InputError(f"--rows {args.rows}: all of one label; ask for more")
     measure(
         "benchmarks.training",
         VARIANTS,
-        draw_rows(args.data, args.project, "train", args.rows, load_shared("seed")),
+        rows,
         args,
         roof_tokens=load_section(TrainLora, "train_lora").micro_tokens,
         compared={"loss": lambda runs, _: f"{runs[0]['loss']:.4f}"},
@@ -157,7 +159,9 @@ def _serve(args: argparse.Namespace, variant: Variant[Task]) -> None:
     params = load_section(TrainLora, "train_lora")
     rows, sizes = PromptRows.read(args.rows_file), Sizes.of(llm_folder)
     llm = load_adapter(load_llm(llm_folder, precision=variant.precision), adapter, trainable=True)
-    compared = Task(rows.cut(0, COMPARED_ROWS), COMPARED_ROWS, params, load_shared("seed"))
+    both = [rows.labels.index(label) for label in (0, 1)]
+    judged = LabelledPrompts([rows.prompts[row] for row in both], None, np.array([0, 1]))
+    compared = Task(rows.cut(0, COMPARED_ROWS), judged, COMPARED_ROWS, params, load_shared("seed"))
     loss = variant.run(llm, compared)
     tasks, facts = [], []
     for part in rows.parts(args.repeats):
