@@ -18,6 +18,10 @@ from stages.llm.model import load_llm
 from stages.llm.scoring import score_prompts
 
 ROOT = Path(__file__).resolve().parent.parent
+TRAIN_IN_TWO = (
+    *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+    *("-m", "stages.train_lora", "text"),
+)
 FILMS = ["Alien", "Brazil", "Casablanca", "Dune", "Eraser", "Fargo"]
 
 
@@ -120,9 +124,7 @@ def test_deepspeed_is_refused_with_what_does_the_same(
     tiny_llm_folder: Path, tmp_path: Path
 ) -> None:
     folder = project(tmp_path / "deepspeed", tiny_llm_folder, 1)
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    command = (*launcher, "-m", "stages.train_lora", "text")
-    done = run(folder, *command, ACCELERATE_USE_DEEPSPEED="true")
+    done = run(folder, *TRAIN_IN_TWO, ACCELERATE_USE_DEEPSPEED="true")
     assert done.returncode != 0
     lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(lines) == 1 and "docs/accelerate/fsdp2.yaml" in lines[0]
@@ -134,8 +136,7 @@ def test_torchrun_itself_starts_the_stages_and_each_process_computes(
     tiny_llm_folder: Path, tmp_path: Path
 ) -> None:
     folder = project(tmp_path / "torchrun", tiny_llm_folder, 1)
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    done = run(folder, *launcher, "-m", "stages.train_lora", "text")
+    done = run(folder, *TRAIN_IN_TWO)
     assert done.returncode == 0, done.stderr
     assert (folder / "models/adapters/text/adapter_model.safetensors").is_file()
 
