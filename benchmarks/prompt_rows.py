@@ -51,7 +51,7 @@ class PromptRows:
         """Reads what `write` wrote."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
-    def cut(self, start: int, stop: int | None = None) -> "PromptRows":
+    def cut(self, start: int, stop: int) -> "PromptRows":
         """Returns the rows from `start` to before `stop`."""
         part = slice(start, stop)
         return PromptRows(self.prompts[part], self.prefixes[part], self.labels[part])

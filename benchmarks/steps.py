@@ -97,6 +97,10 @@ def arguments(doc: str | None, variants: Mapping[str, Variant], rows: int) -> ar
     args = parser.parse_args()
     if unknown := set(args.only) - set(variants):
         raise InputError(f"--only {min(unknown)!r}: choose from {', '.join(map(repr, variants))}")
+    if not 1 <= args.repeats <= args.rows:
+        raise InputError(
+            f"--repeats {args.repeats}: expected 1 to --rows ({args.rows}), a part each"
+        )
     return args
 
 
