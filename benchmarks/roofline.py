@@ -64,8 +64,10 @@ class Sizes:
         """Reads them from an LLM's configuration.
 
         Raises:
-            InputError: the folder holds no LLM.
+            InputError: the folder is missing or holds no LLM.
         """
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; run `dvc repro`")
         try:
             config = AutoConfig.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import llm_reference
 from benchmarks.roofline import Roof, Sizes, scoring_work, training_work, visible_pairs
 from benchmarks.steps import adapter_shape, packed_groups, prompt_tokens
+from stages.common.errors import InputError
 from stages.llm.batching import Group, collate, group_rows
 from stages.llm.model import Llm, add_adapter, load_llm, trainable_parameters
 from stages.llm.scoring import batch_scores, score_prompts
@@ -128,3 +129,8 @@ def _matrix_products(counter: FlopCounterMode) -> int:
     """Operations of linear layers and the head; attention multiplies batches of matrices (bmm)."""
     counts = counter.get_flop_counts()["Global"]
     return sum(n for operation, n in counts.items() if "bmm" not in str(operation))
+
+
+def test_the_roof_of_an_llm_that_is_not_there_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="models/llm: no such folder; run `dvc repro`"):
+        Sizes.of(tmp_path / "models/llm")
