@@ -68,7 +68,7 @@ def score_pairs(
         content: titles and codes.
         max_tokens: longest prompt.
         score: the number to rank by.
-        token_budget: padded tokens of a batch.
+        token_budget: see `stages.llm.scoring.score_prompts`.
         scratch: where a cut run finds what it had.
 
     Returns:
