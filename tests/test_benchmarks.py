@@ -125,12 +125,12 @@ def test_the_roof_counts_one_pass_through_all_layers(tiny_llm_folder: Path) -> N
     assert Roof(sizes, torch.float32, tokens=3).run() == 2 * weights * 3
 
 
+def test_the_roof_of_an_llm_that_is_not_there_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="models/llm: no such folder; run `dvc repro`"):
+        Sizes.of(tmp_path / "models/llm")
+
+
 def _matrix_products(counter: FlopCounterMode) -> int:
     """Operations of linear layers and the head; attention multiplies batches of matrices (bmm)."""
     counts = counter.get_flop_counts()["Global"]
     return sum(n for operation, n in counts.items() if "bmm" not in str(operation))
-
-
-def test_the_roof_of_an_llm_that_is_not_there_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="models/llm: no such folder; run `dvc repro`"):
-        Sizes.of(tmp_path / "models/llm")
