@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from stages.common.errors import run_stage
 from stages.common.params import load_section
 from stages.common.seeds import generator
 from stages.common.tables import ITEMS
@@ -48,9 +49,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="runs of each way (default 5)")
     args = parser.parse_args()
     predict = load_section(Predict, "predict")
+    pairs = draw_pairs(args.users, args.items)
     adapter = Path("models/adapters") / args.kind
     llm = load_adapter(load_llm(LLM_FOLDER, precision=predict.precision), adapter)
-    pairs = draw_pairs(args.users, args.items)
     prompts = build(args.kind, pairs, llm)
     describe(llm, prompts, args.users)
     score, budget = read_score(adapter), predict.token_budget
@@ -136,4 +137,4 @@ def print_line(way: str, run_name: str, seconds: float, n: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main)
