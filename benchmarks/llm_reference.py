@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from stages.llm.adapters import trainable_parameters
 from stages.llm.attention import PACKED_ATTENTION
-from stages.llm.model import Llm, trainable_parameters
-from stages.llm.scoring import Score
-from stages.llm.soft_tokens import tokenize
+from stages.llm.load import Llm
+from stages.llm.params import Score
+from stages.prompts.tokenizer import tokenize
 
 SCORING_BATCH = 64
 TRAINING_BATCH = 8

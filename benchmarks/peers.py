@@ -31,14 +31,14 @@ from scipy.stats import spearmanr
 
 from benchmarks.alternating import Answer, add_options, alternate, median, serve
 from benchmarks.prompt_rows import PromptRows, draw_rows
-from stages.common.errors import InputError, run_stage
-from stages.common.params import load_section, load_shared
-from stages.common.progress import Progress
-from stages.llm.batching import Group, group_rows
-from stages.llm.model import Precision, load_llm
-from stages.llm.scoring import Score, score_prompts
-from stages.llm.soft_tokens import tokenize
-from stages.predict.params import Predict
+from stages.io.errors import InputError, run_stage
+from stages.io.params import load_section, load_shared
+from stages.io.progress import Progress
+from stages.llm.load import load_llm
+from stages.llm.packing import Group, group_rows
+from stages.llm.params import Precision, Score, Scoring
+from stages.llm.score import score_prompts
+from stages.prompts.tokenizer import tokenize
 
 KIND: Score = "yes_minus_no"
 OURS: dict[str, Precision] = {"ours, f32": "float32", "ours, bf16": "bfloat16"}
@@ -126,7 +126,7 @@ def _write_task(llm_folder: Path, rows: PromptRows, path: Path) -> None:
     """Writes what the peers read: groups of token ids, packed by length."""
     llm = load_llm(llm_folder, precision="float32")
     groups = group_rows(tokenize(llm.tokenizer, rows.prompts), rows.prefixes)
-    packs = _by_length(groups, load_section(Predict, "predict").token_budget)
+    packs = _by_length(groups, load_section(Scoring, "predict").token_budget)
     task = {
         "packs": [[asdict(group) for group in pack] for pack in packs],
         "answer_ids": llm.answer_ids.tolist(),
@@ -171,7 +171,7 @@ def _serve(args: argparse.Namespace, precision: Precision) -> None:
     """Ours: loads, warms up, and scores when told to."""
     rows = PromptRows.read(args.rows_file)
     llm = load_llm(args.project / "models/llm", precision=precision)
-    budget = load_section(Predict, "predict").token_budget
+    budget = load_section(Scoring, "predict").token_budget
 
     def scores(some: PromptRows) -> list[float]:
         return score_prompts(

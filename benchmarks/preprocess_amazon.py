@@ -18,7 +18,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from benchmarks.preprocess_generate import write_amazon
-from stages.preprocess.amazon import METADATA, REVIEWS
+from stages.datasets.amazon_book import METADATA, REVIEWS
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -17,13 +17,16 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmarks.preprocess_generate import write_ml_1m
-from stages.common.tables import INTERACTIONS, SPLITS, write_table
-from stages.preprocess.build import build, histories
-from stages.preprocess.checks import check
-from stages.preprocess.movielens import read_ml_1m
-from stages.preprocess.protocol import PerUser, Protocol
+from stages import datasets
+from stages.datasets.building.build import build, histories
+from stages.datasets.building.checks import check
+from stages.datasets.building.params import Preprocess
+from stages.datasets.building.protocol import PerUser, Protocol
+from stages.io.params import load_section
+from stages.io.tables import INTERACTIONS, SPLITS, write_table
 
 T = TypeVar("T")
+ROOT = Path(__file__).resolve().parents[1]
 _KEEP = 25
 _SCANNED_ROWS = 500
 
@@ -34,10 +37,12 @@ def main() -> None:
     parser.add_argument("--ratings", type=int, default=1_000_209)
     n = parser.parse_args().ratings
     rules = Protocol(4, PerUser(0.1, 0.1))
+    dataset = datasets.load("ml-1m")
+    names = load_section(Preprocess, "preprocess", ROOT / "params.yaml").table
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_ml_1m(folder, n)
-        raw, _ = timed("read", lambda: read_ml_1m(folder))
+        raw, _ = timed("read", lambda: dataset.read(folder, names))
         built, a = timed("build", lambda: build(raw, rules, _KEEP))
         _, b = timed("check", lambda: check(built, rules.split, keep_history=_KEEP, n_raw=n))
         _, c = timed("write", lambda: _write(built.interactions, built.split, folder))

@@ -21,15 +21,16 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from stages.collab.factorisation import MatrixFactorisation
 from stages.collab.fitting import Rows, score, train_epoch
+from stages.collab.hash_fitting import fit_codes
 from stages.collab.hashing import HashedModel
 from stages.collab.interactions import rows_of
+from stages.collab.recipes import PretrainHash
 from stages.collab.threads import threads
-from stages.common.params import load_section
-from stages.common.ranking import auc, uauc
-from stages.common.seeds import derived_seed
-from stages.common.tables import SPLITS
-from stages.pretrain_hash.fitting import fit_codes
-from stages.pretrain_hash.params import PretrainHash
+from stages.io.params import load_section
+from stages.io.seeds import derived_seed
+from stages.io.tables import SPLITS
+from stages.measures.metrics.auc import auc
+from stages.measures.metrics.uauc import uauc
 
 ML_1M = Path("../shared/data/ml-1m-split")
 AMAZON_BOOK = {"users": 22_966, "items": 34_153, "rows": 727_463}
@@ -68,10 +69,10 @@ def quality(params: PretrainHash, seeds: int) -> None:
         model, fitted = fit_codes(
             rows["train"],
             rows["valid"],
+            params,
             n_users=n_users,
             n_items=n_items,
             seed=derived_seed(seed, "pretrain_hash"),
-            **params.model_dump(),
         )
         seconds = time.perf_counter() - start
         scores = score(model, test)

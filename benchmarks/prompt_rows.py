@@ -11,18 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from stages.collab.code_files import code_table
+from stages.collab.hash_fitting import fit_codes
 from stages.collab.interactions import rows_of
-from stages.common.errors import InputError
-from stages.common.params import load_section, load_shared
-from stages.common.seeds import derived_seed, generator
-from stages.common.tables import SPLITS
-from stages.export_codes.export import code_table
-from stages.llm.prompt_content import Content, MaterializePrompts
-from stages.llm.prompt_text import build_prompts, code_texts
-from stages.llm.prompts import read_prompts, sample_groups
-from stages.llm.tokenizer import load_tokenizer, token_limit
-from stages.pretrain_hash.fitting import fit_codes
-from stages.pretrain_hash.params import PretrainHash
+from stages.collab.recipes import recipe
+from stages.io.errors import InputError
+from stages.io.seeds import derived_seed, generator
+from stages.io.tables import SPLITS
+from stages.prompts.content import Content
+from stages.prompts.rows import read_prompts, sample_groups
+from stages.prompts.settings import prompt_settings
+from stages.prompts.text import build_prompts, code_texts
+from stages.prompts.tokenizer import load_tokenizer, token_limit
 
 ML_1M = Path("../shared/data/ml-1m-split")
 Part = Literal["train", "test"]
@@ -98,14 +98,14 @@ def _ml_1m(split: Path, llm_folder: Path, part: Part, rows: int, seed: int) -> P
     tables = {name: pq.read_table(split / f"{name}.parquet") for name in SPLITS}
     both = pa.concat_tables(table.select(["iid", "title"]) for table in tables.values())
     titles = dict(zip(*both.to_pydict().values(), strict=True))
-    params = load_section(MaterializePrompts, "materialize_prompts")
-    compress = load_shared("compress")
+    settings = prompt_settings("codes")
+    section, compress = settings.section, bool(settings.compress)
     codes = (
-        code_texts(columns, key, compress=compress, untrained=params.untrained_codes)
+        code_texts(columns, key, compress=compress, untrained=section.untrained_codes)
         for key, columns in _fitted_codes(tables, seed).items()
     )
     chosen = tables[part].filter(pa.array(_whole_users(tables[part], rows, seed)))
-    content = Content(titles, True, params.max_titles, *codes)
+    content = Content(titles, True, section.max_titles, *codes)
     built = build_prompts(content.rows(chosen), load_tokenizer(llm_folder), token_limit(llm_folder))
     uids = chosen["uid"].to_pylist()
     return PromptRows(
@@ -127,14 +127,14 @@ def _fitted_codes(tables: dict[str, pa.Table], seed: int) -> dict[str, dict[str,
     largest = {
         key: max(table[key].to_numpy().max() for table in tables.values()) for key in ("uid", "iid")
     }
-    params = load_section(PretrainHash, "pretrain_hash")
+    settings = recipe("binmf")
     model, _ = fit_codes(
-        rows_of(tables["train"], history=params.history_read),
-        rows_of(tables["valid"], history=params.history_read),
+        rows_of(tables["train"], history=settings.history_read),
+        rows_of(tables["valid"], history=settings.history_read),
+        settings,
         n_users=largest["uid"],
         n_items=largest["iid"],
         seed=derived_seed(seed, "pretrain_hash"),
-        **params.model_dump(),
     )
     columns = {}
     for (key, n), bits in zip(largest.items(), model.all_bits(), strict=True):

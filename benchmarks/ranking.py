@@ -1,58 +1,59 @@
 """Ranking many items for a user, each with its whole prompt or sharing the user's part.
 
-python -m benchmarks.ranking [--users 1] [--items 1000] [--repeats 5]
+python -m benchmarks.ranking [codes] [--users 1] [--items 1000] [--repeats 5]
 
 Both ways score the same prompts with the same model, alternating within one run: *plain* computes
 each candidate's prompt by itself (in batches of like length), *ours* hands over what candidates
-share, as `python -m stages.rank` does. Users and items are drawn at random among the items that are
-new to the user. Needs a finished `dvc repro`.
+share, as `python -m stages.recommend` does. Users are drawn at random, and so are items among
+those that are new to the user. Needs a finished `dvc repro`.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from stages.common.errors import run_stage
-from stages.common.params import load_section
-from stages.common.seeds import generator
-from stages.common.tables import ITEMS
-from stages.llm.model import Llm, load_adapter, load_llm
-from stages.llm.partial import read_score
-from stages.llm.prompt_content import Kind, MaterializePrompts, read_content
-from stages.llm.prompt_text import Prompt
-from stages.llm.scoring import Score, score_prompts
-from stages.llm.soft_tokens import tokenize
-from stages.llm.tokenizer import token_limit
-from stages.rank.candidates import Ids, Pairs, histories_now, new_pairs, read_interactions
-from stages.rank.params import Predict, Preprocess
-from stages.rank.scores import prompts_of
-
-INTERACTIONS = Path("data/interactions")
-LLM_FOLDER = Path("models/llm")
+from stages.io.errors import run_stage
+from stages.io.params import load_section
+from stages.io.paths import INTERACTIONS_FOLDER, LLM_FOLDER, adapter_folder
+from stages.io.seeds import generator
+from stages.io.tables import ITEMS
+from stages.llm.adapters import load_adapter
+from stages.llm.load import Llm, load_llm
+from stages.llm.params import Score, Scoring
+from stages.llm.partial_scores import read_score
+from stages.llm.score import score_prompts
+from stages.llm.variants import variant_entry
+from stages.prompts.content import read_content
+from stages.prompts.settings import PromptSettings, prompt_settings
+from stages.prompts.text import Prompt
+from stages.prompts.tokenizer import token_limit, tokenize
+from stages.recommend.candidates import Ids, Pairs, histories_now, new_pairs, read_interactions
+from stages.recommend.params import Preprocess
+from stages.recommend.scores import prompts_of
 
 
 def main() -> None:
     """Prints one line per run, then medians, their ratio, and how far the rankings agree."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("kind", nargs="?", choices=["text", "codes"], default="codes")
+    parser.add_argument("variant", nargs="?", default="codes", help="default codes")
     parser.add_argument("--users", type=int, default=1, help="users drawn (default 1)")
     parser.add_argument(
         "--items", type=int, default=1000, help="items per user; 0 = all new ones (default 1000)"
     )
     parser.add_argument("--repeats", type=int, default=5, help="runs of each way (default 5)")
     args = parser.parse_args()
-    predict = load_section(Predict, "predict")
+    predict = load_section(Scoring, "predict")
+    settings = prompt_settings(variant_entry(args.variant).prompts)
     pairs = draw_pairs(args.users, args.items)
-    adapter = Path("models/adapters") / args.kind
+    adapter = adapter_folder(args.variant)
     llm = load_adapter(load_llm(LLM_FOLDER, precision=predict.precision), adapter)
-    prompts = build(args.kind, pairs, llm)
+    prompts = build(settings, pairs, llm)
     describe(llm, prompts, args.users)
     score, budget = read_score(adapter), predict.token_budget
     seconds: dict[str, list[float]] = {"plain": [], "ours": []}
@@ -78,8 +79,8 @@ def main() -> None:
 def draw_pairs(n_users: int, n_items: int) -> Pairs:
     """Draws users, and of the items new to each so many, or all where `n_items` is 0."""
     rng = generator(1, "benchmarks.ranking")
-    interactions = read_interactions(INTERACTIONS)
-    items = Ids.of(INTERACTIONS / "items.parquet", ITEMS)
+    interactions = read_interactions(INTERACTIONS_FOLDER)
+    items = Ids.of(INTERACTIONS_FOLDER / "items.parquet", ITEMS)
     drawn = []
     for uid in np.sort(rng.choice(interactions["uid"].unique(), n_users, replace=False)):
         new = new_pairs(interactions, int(uid), items)
@@ -88,13 +89,12 @@ def draw_pairs(n_users: int, n_items: int) -> Pairs:
     return np.concatenate(drawn)
 
 
-def build(kind: Kind, pairs: Pairs, llm: Llm) -> list[Prompt]:
-    """Builds the prompts that `stages.rank` builds."""
-    shown = load_section(MaterializePrompts, "materialize_prompts")
+def build(settings: PromptSettings, pairs: Pairs, llm: Llm) -> list[Prompt]:
+    """Builds the prompts that `stages.recommend` builds."""
     keep = load_section(Preprocess, "preprocess").keep_history
-    content = read_content(kind, shown, interactions=INTERACTIONS, codes=Path("data/codes"))
-    histories = histories_now(read_interactions(INTERACTIONS), pairs[:, 0], keep)
-    max_tokens = shown.max_tokens or token_limit(LLM_FOLDER)
+    content = read_content(settings, INTERACTIONS_FOLDER)
+    histories = histories_now(read_interactions(INTERACTIONS_FOLDER), pairs[:, 0], keep)
+    max_tokens = settings.section.max_tokens or token_limit(LLM_FOLDER)
     return prompts_of(pairs, histories, content, llm.tokenizer, max_tokens)
 
 

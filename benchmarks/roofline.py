@@ -41,8 +41,8 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks.alternating import serve
-from stages.common.errors import InputError, run_stage
-from stages.llm.batching import Group
+from stages.io.errors import InputError, run_stage
+from stages.llm.packing import Group
 
 
 @dataclass(frozen=True)

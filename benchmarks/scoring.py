@@ -43,15 +43,16 @@ from benchmarks.steps import (
     part_facts,
     whole_prompts,
 )
-from stages.common.errors import run_stage
-from stages.common.params import load_section, load_shared
-from stages.common.ranking import auc
-from stages.llm.batching import collate, group_rows
-from stages.llm.model import Llm, load_adapter, load_llm
-from stages.llm.partial import read_score
-from stages.llm.scoring import Score, batch_scores, score_prompts
-from stages.llm.soft_tokens import tokenize
-from stages.predict.params import Predict
+from stages.io.errors import run_stage
+from stages.io.params import load_section, load_shared
+from stages.llm.adapters import load_adapter
+from stages.llm.load import Llm, load_llm
+from stages.llm.packing import collate, group_rows
+from stages.llm.params import Score, Scoring
+from stages.llm.partial_scores import read_score
+from stages.llm.score import batch_scores, score_prompts
+from stages.measures.metrics.auc import auc
+from stages.prompts.tokenizer import tokenize
 
 WARM_UP_ROWS = 16
 Scores = NDArray[np.float32]
@@ -148,7 +149,7 @@ def main() -> None:
         VARIANTS,
         rows,
         args,
-        roof_tokens=load_section(Predict, "predict").token_budget,
+        roof_tokens=load_section(Scoring, "predict").token_budget,
         compared={"AUC": area, "Spearman": agreement},
     )
 
@@ -168,7 +169,7 @@ def _serve(args: argparse.Namespace, variant: Variant[Task]) -> None:
     llm_folder, adapter = args.project / "models/llm", args.project / "models/adapters/codes"
     parts = PromptRows.read(args.rows_file).parts(args.repeats)
     kind, seed = read_score(adapter), load_shared("seed")
-    budget = load_section(Predict, "predict").token_budget
+    budget = load_section(Scoring, "predict").token_budget
     llm = load_llm(llm_folder, precision=variant.precision)
     llm = load_adapter(llm, adapter, trainable=not variant.merged)
     rank, targets = adapter_shape(llm)

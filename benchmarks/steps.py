@@ -16,11 +16,12 @@ from peft import PeftModel
 from benchmarks import llm_reference, roofline
 from benchmarks.alternating import Answer, add_options, alternate
 from benchmarks.prompt_rows import PromptRows
-from stages.common.errors import InputError
-from stages.common.progress import Progress
-from stages.llm.batching import Group
-from stages.llm.model import Llm, Precision
-from stages.llm.soft_tokens import tokenize
+from stages.io.errors import InputError
+from stages.io.progress import Progress
+from stages.llm.load import Llm
+from stages.llm.packing import Group
+from stages.llm.params import Precision
+from stages.prompts.tokenizer import tokenize
 
 REFERENCE = "reference, float32"
 AUTOCAST = "reference, bf16 autocast"

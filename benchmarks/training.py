@@ -1,7 +1,7 @@
 """What each step of LoRA training is worth: `python -m benchmarks.training`.
 
 The reference's way (`benchmarks/llm_reference.py`) in float32 and under bf16 autocast, then ours
-(`stages.llm.tuning.tune`, whole: order, batches, optimizer, checkpoint), one thing more at a time,
+(`stages.llm.tune.tune`, whole: order, batches, optimizer, checkpoint), one thing more at a time,
 from the same adapter on the same train rows, taking turns in one run. All with the
 settings of `train_lora` in `params.yaml`, but for a learning rate of 0: the optimizer works as
 ever, and every turn starts from the same weights. Each turn has a part of the rows; columns and
@@ -37,17 +37,15 @@ from benchmarks.steps import (
     part_facts,
     whole_prompts,
 )
-from stages.common.errors import InputError, run_stage
-from stages.common.params import load_section, load_shared
-from stages.llm.batching import (
-    TRAINING_GROUP_ROWS,
-    Group,
-    group_rows,
-)
-from stages.llm.model import Llm, load_adapter, load_llm
+from stages.io.errors import InputError, run_stage
+from stages.io.params import load_section, load_shared
+from stages.llm.adapters import load_adapter
+from stages.llm.load import Llm, load_llm
+from stages.llm.packing import Group, group_rows
 from stages.llm.params import TrainLora
-from stages.llm.soft_tokens import tokenize
-from stages.llm.tuning import LabelledPrompts, tune
+from stages.llm.tune import LabelledPrompts, tune
+from stages.prompts.rows import TRAINING_GROUP_ROWS
+from stages.prompts.tokenizer import tokenize
 
 COMPARED_ROWS = 32
 
@@ -92,14 +90,11 @@ def ours(llm: Llm, task: Task, *, share_prefix: bool) -> float:
             llm,
             [LabelledPrompts(rows.prompts, prefixes, labels)],
             task.judged,
+            settings=task.params.model_copy(
+                update={"epochs": 1, "batch_rows": task.batch_rows, "evaluations": 1}
+            ),
             score=task.params.score,
-            epochs=1,
-            batch_rows=task.batch_rows,
-            micro_tokens=task.params.micro_tokens,
             learning_rate=0.0,
-            weight_decay=task.params.weight_decay,
-            warmup=task.params.warmup,
-            evaluations=1,
             seed=task.seed,
             scratch=Path(scratch),
             title="training",

@@ -1,1 +1,1 @@
-"""BinLLM as a pipeline: one package per stage, over `collab`, `llm` and `common`."""
+"""The pipeline: a file per stage, over rooms of libraries; CONTRIBUTING.md has the map."""

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import settings
 from transformers import AutoModel
 
-from stages.fetch_encoder.write import write_encoder
-from stages.fetch_llm.origin import WHEELS
-from stages.fetch_llm.write import write_llm
+from stages.llm.encoder import write_encoder
+from stages.llm.fetching.origin import WHEELS
+from stages.llm.fetching.write import write_llm
 
 ROOT = Path(__file__).resolve().parent.parent
 LLM = "smollm2-135m"
@@ -34,7 +34,7 @@ def tiny_llm_folder(request: pytest.FixtureRequest, llm_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default text encoder as `stages.fetch_encoder` writes it."""
+    """The default text encoder as `compare ctrl` fetches it."""
     folder = tmp_path_factory.mktemp("encoder") / "whole"
     downloads = ROOT / ".scratch/downloads"
     write_encoder(source="all-minilm-l6-v2", folder=folder, downloads=downloads)
@@ -56,7 +56,7 @@ def _converted(request: pytest.FixtureRequest, source: str, layers: int | None, 
     """Writes the LLM to pytest's cache, unless the same origin and the same code wrote it."""
     key += "".join(
         path.read_text(encoding="utf-8")
-        for path in sorted((ROOT / "stages/fetch_llm").glob("*.py"))
+        for path in sorted((ROOT / "stages/llm/fetching").glob("*.py"))
     )
     version = hashlib.sha256(key.encode()).hexdigest()[:16]
     cache = Path(request.config.cache.mkdir("llm"))

@@ -1,4 +1,4 @@
-"""Which first-party files a stage's command reads, followed through its imports."""
+"""Which first-party files modules are made of: the tests' own way, beside stages/io/sources.py."""
 
 import ast
 from pathlib import Path
@@ -6,20 +6,26 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def files_of(stage: str) -> set[str]:
-    """Returns the source files behind `python -m stages.<stage>`, relative to the root.
+def files_of(*modules: str) -> set[str]:
+    """Returns the source files behind modules, relative to the root, followed through imports.
 
-    The packages' `__init__.py` hold docstrings only (a test says so) and are left out, but for the
-    stage's own.
+    Packages count with their `__init__.py`, which Python runs on the way to what lies in them.
     """
-    start = set((ROOT / "stages" / stage).glob("__*__.py"))
     found: set[Path] = set()
-    while start:
-        path = start.pop()
-        if path in found:
+    names = set(modules)
+    seen: set[str] = set()
+    while names:
+        name = names.pop()
+        if name in seen:
             continue
-        found.add(path)
-        start |= {file for name in _imported(path) if (file := _file(name)) is not None}
+        seen.add(name)
+        parts = name.split(".")
+        for n in range(1, len(parts) + 1):
+            place = ROOT / Path(*parts[:n])
+            for path in (place / "__init__.py", place.with_suffix(".py")):
+                if path.is_file() and path not in found:
+                    found.add(path)
+                    names |= _imported(path)
     return {path.relative_to(ROOT).as_posix() for path in found}
 
 
@@ -31,8 +37,3 @@ def _imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return {name for name in names if name.split(".")[0] == "stages"}
-
-
-def _file(name: str) -> Path | None:
-    path = ROOT / Path(*name.split(".")).with_suffix(".py")
-    return path if path.is_file() else None

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stages.common.errors import run_stage
+from stages.io.errors import run_stage
 
 
 def assert_one_line(

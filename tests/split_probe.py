@@ -9,22 +9,23 @@ from pathlib import Path
 
 from torch.distributed.tensor import DTensor
 
-from stages.llm.model import add_adapter, load_llm
+from stages.llm.adapters import add_adapter
+from stages.llm.load import load_llm
 from stages.llm.processes import processes
-from stages.llm.scoring import score_prompts
+from stages.llm.score import score_prompts
 from stages.llm.splitting import split_frozen
 
-among = processes()
+peers = processes()
 whole = load_llm(Path(sys.argv[1]), precision="float32")
 adapted = add_adapter(
     whole, rank=4, alpha=8, dropout=0.0, targets="all-linear", last_layers=None, seed=1
 )
 llm = split_frozen(adapted)
 # Three prompts are three pieces of work for two processes.
-score_prompts(llm, [f'Item: "{n}"\nAnswer:' for n in range(3)], token_budget=1, among=among)
+score_prompts(llm, [f'Item: "{n}"\nAnswer:' for n in range(3)], token_budget=1, peers=peers)
 held = {
     name: [p.to_local().numel() if isinstance(p, DTensor) else p.numel(), p.numel()]
     for name, p in llm.model.named_parameters()
 }
-if among.rank == 0:
+if peers.rank == 0:
     print(json.dumps(held))

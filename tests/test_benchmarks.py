@@ -1,5 +1,7 @@
 """The LLM benchmarks: the reference's way scores as ours does, and operations are counted right."""
 
+import importlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,19 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import llm_reference
 from benchmarks.roofline import Roof, Sizes, scoring_work, training_work, visible_pairs
 from benchmarks.steps import adapter_shape, packed_groups, prompt_tokens
-from stages.common.errors import InputError
-from stages.llm.batching import Group, collate, group_rows
-from stages.llm.model import Llm, add_adapter, load_llm, trainable_parameters
-from stages.llm.scoring import batch_scores, score_prompts
-from stages.llm.soft_tokens import tokenize
+from stages.io.errors import InputError
+from stages.llm.adapters import add_adapter, trainable_parameters
+from stages.llm.load import Llm, load_llm
+from stages.llm.packing import Group, collate, group_rows
+from stages.llm.score import batch_scores, score_prompts
+from stages.prompts.tokenizer import tokenize
 
+# The outside peers run in environments of their own.
+COMMANDS = sorted(
+    path.stem
+    for path in (Path(__file__).resolve().parent.parent / "benchmarks").glob("*.py")
+    if "\ndef main(" in path.read_text(encoding="utf-8") and not path.stem.startswith("peer_")
+)
 HEADS = ["Liked: Fargo, Heat", "Liked: none", "Liked: Alien, Toy Story, Amélie"]
 PREFIXES = [HEADS[i] for i in (0, 1, 0, 2, 0, 2)]
 PROMPTS = [f"{head}\nItem: {'Heat ' * (i + 1)}\nAnswer:" for i, head in enumerate(PREFIXES)]
@@ -128,6 +137,18 @@ def test_the_roof_counts_one_pass_through_all_layers(tiny_llm_folder: Path) -> N
 def test_the_roof_of_an_llm_that_is_not_there_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="models/llm: no such folder; run `dvc repro`"):
         Sizes.of(tmp_path / "models/llm")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_benchmark_imports_what_there_is_and_says_what_it_measures(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = importlib.import_module(f"benchmarks.{name}")
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as caught:
+        module.main()
+    assert caught.value.code == 0
+    assert module.__doc__.split()[0] in capsys.readouterr().out
 
 
 def _matrix_products(counter: FlopCounterMode) -> int:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.codes import from_dotted, pack, pack_rows, to_dotted, unpack
-from stages.common.errors import InputError
+from stages.io.errors import InputError
+from stages.prompts.codes import from_dotted, pack, pack_rows, to_dotted, unpack
 
 CODES = st.binary(min_size=1, max_size=16)
 

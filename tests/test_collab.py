@@ -10,9 +10,11 @@ from stages.collab.factorisation import MatrixFactorisation
 from stages.collab.fitting import CollaborativeModel, Fit, Rows, fit, score
 from stages.collab.hashing import HashedModel, beta_after, binarise, inner_product, sign
 from stages.collab.lightgcn import LightGCN
+from stages.collab.sections import Fitting
+from stages.collab.threads import threads
 from stages.collab.vectors import VectorModel
-from stages.common.errors import InputError
-from stages.common.ranking import auc
+from stages.io.errors import InputError
+from stages.measures.metrics.auc import auc
 
 N_USERS, N_ITEMS, DIM, GROUPS = 60, 40, 8, 4
 
@@ -61,18 +63,17 @@ def fitted(
     epochs: int = 60,
     patience: int = 60,
 ) -> Fit:
-    rng = torch.Generator().manual_seed(3)
-    return fit(
-        model,
-        train,
-        valid,
+    settings = Fitting(
+        dim=DIM,
+        init_std=0.1,
         lr=lr,
         weight_decay=1e-4,
         batch_size=256,
         epochs=epochs,
         patience=patience,
-        rng=rng,
     )
+    with threads(1):  # as every method is fitted
+        return fit(model, train, valid, settings, rng=torch.Generator().manual_seed(3))
 
 
 def auc_of(model: CollaborativeModel, rows: Rows) -> float:

@@ -1,8 +1,8 @@
 """MF, LightGCN, SASRec and DIN: the models by themselves, and the stage run for real."""
 
-import io
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +12,48 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
+from stages import methods
 from stages.collab.din import DeepInterestNetwork
 from stages.collab.fitting import CollaborativeModel, Rows, score, train_epoch
 from stages.collab.histories import HistoryRows, padded_histories
+from stages.collab.interactions import Interactions, read_interactions
 from stages.collab.layers import Dice, Dropout
 from stages.collab.lightgcn import LightGCN
+from stages.collab.method import CollaborativeMethod
+from stages.collab.row import write_row
 from stages.collab.sasrec import SASRec
 from stages.collab.vector_file import read_vectors
-from stages.common.chosen import write_chosen
-from stages.common.ranking import uauc
-from stages.common.tables import (
+from stages.compare import main
+from stages.io.command import start
+from stages.io.errors import InputError
+from stages.io.params import load_section
+from stages.io.tables import (
     INTERACTIONS,
     ITEMS,
     PREDICTIONS,
+    REPEATS,
     SPLITS,
     USERS,
     read_table,
     write_table,
 )
-from stages.compare.__main__ import main
-from stages.compare.methods import METHODS
+from stages.measures.repeats import over_seeds
+from stages.measures.scored_rows import read_predictions
+from stages.methods import lightgcn as lightgcn_method
+from tests.changed_params import ROOT, write_params
 from tests.planted import liked_before
 from tests.refusals import assert_one_line
 
-ROOT = Path(__file__).resolve().parent.parent
 N_USERS, N_ITEMS, GROUPS = 60, 40, 4
+# All that are fitted without texts; CTRL has a test file of its own.
+METHODS = [
+    name
+    for name in methods.names()
+    if isinstance(methods.load(name), CollaborativeMethod) and name != "ctrl"
+]
 WITH_HISTORY = ("sasrec", "din")
 QUICK: dict[str, dict[str, Any]] = {
     "mf": {"dim": 8, "lr": 0.02, "batch_size": 256, "epochs": 30},
@@ -102,28 +115,42 @@ def write_interactions(folder: Path, kind: str) -> None:
         write_table(table, folder / f"{name}.parquet", schema)
 
 
-def write_params(changes: dict[str, dict[str, Any]], *, seed: int = 1, seeds: int = 1) -> None:
-    """Writes the project's params with some keys of the methods changed, and that all run."""
-    write_chosen(METHODS)
-    yaml = YAML()
-    params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["seed"] = seed
-    params["compare"]["measures"]["replicates"] = 50
-    params["compare"]["seeds"] = seeds
-    for part, values in changes.items():
-        params["compare"][part].update(values)
-    text = io.StringIO()
-    yaml.dump(params, text)
-    Path("params.yaml").write_text(text.getvalue(), encoding="utf-8")
+def write_settings(changes: dict[str, dict[str, Any]], *, seed: int = 1, seeds: int = 1) -> None:
+    """Writes the project's params with some keys of the methods changed."""
+    keys = {
+        f"compare.{method}.{key}": value
+        for method, values in changes.items()
+        for key, value in values.items()
+    }
+    write_params({"seed": seed, "compare.seeds": seeds, **keys})
 
 
-def run(
-    monkeypatch: pytest.MonkeyPatch, method: str, *, seed: int = 1, seeds: int = 1, **changes: Any
-) -> dict[str, Any]:
-    write_params({method: {**QUICK[method], **changes}}, seed=seed, seeds=seeds)
-    monkeypatch.setattr(sys, "argv", ["compare", method])
-    main()
-    return json.loads(Path(f"metrics/compare/{method}.json").read_text(encoding="utf-8"))
+def run(method: str, *, seed: int = 1, seeds: int = 1, **changes: Any) -> dict[str, Any]:
+    """Runs the stage for a method; returns what it knows of the row."""
+    write_settings({method: {**QUICK[method], **changes}}, seed=seed, seeds=seeds)
+    main(method)
+    return json.loads(Path(f"metrics/rows/{method}.json").read_text(encoding="utf-8"))
+
+
+def predictions(method: str) -> pd.DataFrame:
+    """Returns the scores of the test rows that the stage wrote."""
+    return read_table(Path(f"data/predictions/{method}.parquet"), PREDICTIONS).to_pandas()
+
+
+def auc_of(method: str) -> float:
+    """Returns scikit-learn's AUC of the test rows."""
+    found = predictions(method)
+    return roc_auc_score(found["label"], found["score"])
+
+
+def uauc_of(method: str) -> float:
+    """Returns the mean of scikit-learn's AUC over users with both labels."""
+    of_users = [
+        roc_auc_score(user["label"], user["score"])
+        for _, user in predictions(method).groupby("uid")
+        if user["label"].nunique() == 2
+    ]
+    return float(np.mean(of_users))
 
 
 @pytest.fixture(scope="module")
@@ -152,58 +179,57 @@ def link(source: Path) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_planted_tastes_are_learned(
-    project: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    quality = run(monkeypatch, method)
-    assert quality["auc"] > 0.75
-    assert quality["uauc"] > 0.75
-    assert quality["valid"]["auc"] > 0.75
-    assert quality["rows"] == 1200
+def test_planted_tastes_are_learned(project: Path, method: str) -> None:
+    facts = run(method)
+    assert auc_of(method) > 0.75
+    assert uauc_of(method) > 0.75
+    assert facts["valid_auc"] > 0.75
+    assert len(predictions(method)) == 1200
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_shuffled_labels_teach_nothing(
-    interactions: dict[str, Path], project: Path, monkeypatch: pytest.MonkeyPatch, method: str
+    interactions: dict[str, Path], project: Path, method: str
 ) -> None:
     link(interactions["shuffled"])
-    assert 0.43 < run(monkeypatch, method)["auc"] < 0.57
+    run(method)
+    assert 0.43 < auc_of(method) < 0.57
 
 
 def test_tastes_of_new_users_are_read_from_histories_alone(
-    interactions: dict[str, Path], project: Path, monkeypatch: pytest.MonkeyPatch
+    interactions: dict[str, Path], project: Path
 ) -> None:
     link(interactions["moods"])
-    found = {method: run(monkeypatch, method)["auc"] for method in ("mf", *WITH_HISTORY)}
-    assert found["mf"] < 0.58
-    assert found["sasrec"] > 0.65
-    assert found["din"] > 0.65
+    for method in ("mf", *WITH_HISTORY):
+        run(method)
+    assert auc_of("mf") < 0.58
+    assert auc_of("sasrec") > 0.65
+    assert auc_of("din") > 0.65
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_metrics_are_those_of_the_scores_written(
-    project: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    quality = run(monkeypatch, method, epochs=2)
-    found = read_table(Path(f"data/predictions/{method}.parquet"), PREDICTIONS).to_pandas()
-    rows = pd.read_parquet("data/interactions/test.parquet")
+def test_what_is_written_is_what_the_methods_own_file_fits(project: Path, method: str) -> None:
+    """The test rows with their scores, the validation AUC, and how the fit went."""
+    facts = run(method, epochs=2)
+    found, rows = predictions(method), pd.read_parquet("data/interactions/test.parquet")
     for name in ("row", "uid", "iid", "label"):
         assert found[name].tolist() == rows[name].tolist()
-    assert quality["auc"] == pytest.approx(roc_auc_score(rows["label"], found["score"]))
-    mean, users = uauc(rows["uid"].to_numpy(), rows["label"].to_numpy(), found["score"].to_numpy())
-    assert (quality["uauc"], quality["uauc_users"]) == (mean, users)
-    for metric in ("auc", "uauc"):
-        span = quality["intervals"][metric]
-        assert span["low"] < quality[metric] < span["high"]
-    assert quality["seen"]["rows"] + quality["cold"]["rows"] == quality["rows"] == len(rows)
-    assert 0 < quality["ndcg"] <= 1
+    described = methods.load(method)
+    own = load_section(described.settings, f"compare.{method}")
+    assert described.history(own) == QUICK[method].get("history", 0)
+    data = read_interactions(Path("data/interactions"), history=described.history(own))
+    fitted = described.fit(data, own, 1)
+    assert found["score"].tolist() == fitted.score(data.rows["test"]).tolist()
+    valid = pd.read_parquet("data/interactions/valid.parquet")
+    judged = roc_auc_score(valid["label"], fitted.score(data.rows["valid"]))
+    assert facts["valid_auc"] == fitted.valid_auc == pytest.approx(judged)
+    assert facts["fit"] == fitted.course
+    assert facts["fit"]["epochs"] == 2 and facts["fit"]["best_epoch"] in (1, 2)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_vectors_of_users_and_items_are_handed_on(
-    project: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    run(monkeypatch, method, epochs=2)
+def test_vectors_of_users_and_items_are_handed_on(project: Path, method: str) -> None:
+    run(method, epochs=2)
     path = Path(f"models/compare/{method}.safetensors")
     if method == "sasrec":  # a user is a history there
         assert load_file(path)["items"].shape == (N_ITEMS + 1, QUICK[method]["dim"])
@@ -212,22 +238,23 @@ def test_vectors_of_users_and_items_are_handed_on(
     assert users.shape == (N_USERS + 1, QUICK[method]["dim"])
     if method == "din":
         return  # whose score is no inner product
-    found = read_table(Path(f"data/predictions/{method}.parquet"), PREDICTIONS).to_pandas()
+    found = predictions(method)
     products = (users.numpy()[found["uid"]] * items.numpy()[found["iid"]]).sum(1)
     np.testing.assert_allclose(products, found["score"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_one_seed_gives_one_set_of_bytes_and_another_seed_other_scores(
-    project: Path, monkeypatch: pytest.MonkeyPatch, method: str
+    project: Path, method: str
 ) -> None:
     outputs = [project / f"data/predictions/{method}.parquet"]
-    outputs.append(project / f"metrics/compare/{method}.json")
+    outputs.append(project / f"metrics/rows/{method}.json")
     outputs.append(project / f"models/compare/{method}.safetensors")
+    outputs.append(project / f"data/repeats/{method}.parquet")
     before = torch.random.get_rng_state()
     contents = []
     for seed in (1, 1, 2):
-        run(monkeypatch, method, epochs=2, seed=seed)
+        run(method, epochs=2, seed=seed)
         contents.append([path.read_bytes() for path in outputs])
     assert contents[0] == contents[1]
     assert contents[0][0] != contents[2][0]
@@ -235,9 +262,7 @@ def test_one_seed_gives_one_set_of_bytes_and_another_seed_other_scores(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_is_as_large_as_its_metrics_say(
-    project: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
+def test_a_method_is_as_large_as_its_facts_say(project: Path, method: str) -> None:
     sizes = {
         "mf": (N_USERS + 1 + N_ITEMS + 1) * 8,
         "lightgcn": (N_USERS + 1 + N_ITEMS + 1) * 8,
@@ -247,48 +272,60 @@ def test_a_method_is_as_large_as_its_metrics_say(
         "din": (N_USERS + 1 + N_ITEMS + 1) * 8 + (33 * 4 + 4 + 5) + (25 * 4 + 4 + 5),
     }
     small = {"sasrec": {"blocks": 1}, "din": {"attention": [4], "hidden": [4]}}
-    quality = run(monkeypatch, method, epochs=1, **small.get(method, {}))
-    assert quality["parameters"] == sizes[method]
+    assert run(method, epochs=1, **small.get(method, {}))["parameters"] == sizes[method]
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_further_seeds_are_what_runs_with_those_seeds_find(
-    project: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    one, two = (run(monkeypatch, method, epochs=1, seed=seed) for seed in (4, 5))
-    both = run(monkeypatch, method, epochs=1, seed=4, seeds=2)
-    seeds = both.pop("seeds")
-    assert both == one
-    assert seeds["rows"] == 1200
-    for run_, found in zip(seeds["runs"], (one, two), strict=True):
-        assert run_ == {"seed": 4 + (found is two), "auc": found["auc"], "uauc": found["uauc"]}
-    for metric in ("auc", "uauc"):
-        mean = (one[metric] + two[metric]) / 2
-        assert seeds[metric]["mean"] == pytest.approx(mean)
+def test_further_seeds_are_what_runs_with_those_seeds_find(project: Path, method: str) -> None:
+    path, scored = (
+        Path(f"data/repeats/{method}.parquet"),
+        Path(f"data/predictions/{method}.parquet"),
+    )
+    one = run(method, epochs=1, seed=4)
+    first = (predictions(method), auc_of(method), uauc_of(method))
+    assert over_seeds(path, read_predictions(scored), 4) is None
+    run(method, epochs=1, seed=5)
+    second = (predictions(method), auc_of(method), uauc_of(method))
+    assert run(method, epochs=1, seed=4, seeds=2) == one
+    assert predictions(method).equals(first[0])
+    further = read_table(path, REPEATS).to_pandas()
+    assert further["seed"].tolist() == [5] * 1200
+    for name in ("row", "score"):
+        assert further[name].tolist() == second[0][name].tolist()
+    seeds = over_seeds(path, read_predictions(scored), 4)
+    assert seeds is not None and seeds["rows"] == 1200
+    for root, found, expected in zip((4, 5), seeds["runs"], (first, second), strict=True):
+        assert found == {
+            "seed": root,
+            "auc": pytest.approx(expected[1]),
+            "uauc": pytest.approx(expected[2]),
+        }
+    for place, metric in enumerate(("auc", "uauc"), start=1):
+        assert seeds[metric]["mean"] == pytest.approx((first[place] + second[place]) / 2)
         # the sample's deviation of two values
-        gap = abs(one[metric] - two[metric])
+        gap = abs(first[place] - second[place])
         assert seeds[metric]["sd"] == pytest.approx(gap / 2**0.5)
 
 
-def test_the_cost_of_fit_and_scoring_stands_apart_from_quality(
+def test_cost_and_facts_of_a_row_stand_apart(project: Path) -> None:
+    facts = run("mf", epochs=1)
+    fit, scoring = (
+        json.loads(Path(f"data/costs/{kind}/mf.json").read_text()) for kind in ("fit", "scoring")
+    )
+    assert list(fit) == ["fit_seconds"] and fit["fit_seconds"] > 0
+    assert list(scoring) == ["rows", "seconds"]
+    assert scoring["rows"] == 1200 and scoring["seconds"] > 0
+    assert list(facts) == ["valid_auc", "parameters", "fit"]
+    assert "second" not in json.dumps(facts)
+
+
+def test_the_command_line_takes_a_methods_name(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quality = run(monkeypatch, "mf", epochs=1)
-    cost = json.loads(Path("metrics/cost/mf.json").read_text())
-    assert cost["rows"] == 1200 and cost["fit_seconds"] > 0 and cost["seconds"] > 0
-    assert cost["rows_per_second"] == pytest.approx(cost["rows"] / cost["seconds"])
-    assert "second" not in json.dumps(quality)
-
-
-def test_the_command_line_takes_every_method(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_params({})
-    write_chosen([])
-    for method in METHODS:
-        monkeypatch.setattr(sys, "argv", ["compare", method])
-        main()
-        assert "not in compare.methods" in capsys.readouterr().out
+    write_settings({"mf": {**QUICK["mf"], "epochs": 1}})
+    monkeypatch.setattr(sys, "argv", ["compare", "mf"])
+    start(main, "method")
+    assert Path("metrics/rows/mf.json").is_file()
 
 
 # Bad input.
@@ -310,8 +347,6 @@ BAD = [
     ("din", "hidden", [64, 0]),
     ("din", "activation", "relu"),
     ("din", "epochs", 0),
-    ("measures", "replicates", 1),
-    ("measures", "level", 1),
 ]
 
 
@@ -325,26 +360,60 @@ def test_a_bad_value_ends_in_one_line_and_writes_nothing(
     value: Any,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_params({part: {key: value}})
-    method = "mf" if part == "measures" else part
-    assert_refused(monkeypatch, capsys, method, f"compare.{part}.{key}")
+    write_settings({part: {key: value}})
+    assert_refused(capsys, part, f"compare.{part}.{key}")
 
 
-def test_a_method_is_not_stopped_by_the_settings_of_another(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("seeds", [0, 1.5, None])
+def test_a_bad_number_of_seeds_is_refused_before_anything_is_fitted(
+    project: Path, seeds: Any
 ) -> None:
-    write_params({"mf": {**QUICK["mf"], "epochs": 1}, "din": {"dim": 0}, "sasrec": {"heads": 3}})
-    monkeypatch.setattr(sys, "argv", ["compare", "mf"])
-    main()
-    assert Path("metrics/compare/mf.json").is_file()
+    def fit(seed: int) -> Any:
+        raise AssertionError("it must not be fitted")
+
+    write_settings({}, seeds=seeds)
+    data = read_interactions(Path("data/interactions"))
+    with pytest.raises(InputError, match=r"params\.yaml: compare\.seeds = "):
+        write_row("mf", fit, data, 1)
+
+
+def test_a_method_is_not_stopped_by_the_settings_of_another(project: Path) -> None:
+    write_settings({"mf": {**QUICK["mf"], "epochs": 1}, "din": {"dim": 0}, "sasrec": {"heads": 3}})
+    main("mf")
+    assert Path("metrics/rows/mf.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["bpr"], "error: method 'bpr': expected one of "),
+        (["icl"], "error: params.yaml: section 'compare.icl' is missing or no mapping"),
+        ([], "the following arguments are required: method"),
+        (["mf", "din"], "unrecognized arguments: din"),
+    ],
+)
+def test_words_that_name_no_method_without_an_llm_are_refused(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    write_settings({})
+    monkeypatch.setattr(sys, "argv", ["compare", *words])
+    with pytest.raises(SystemExit) as caught:
+        start(main, "method")
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not Path("metrics").exists()
 
 
 def test_heads_that_do_not_share_the_vectors_end_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_params({"sasrec": {"dim": 32, "heads": 3}})
-    assert_refused(monkeypatch, capsys, "sasrec", "dim 32 must be a multiple of heads 3")
+    write_settings({"sasrec": {"dim": 32, "heads": 3}})
+    assert_refused(capsys, "sasrec", "dim 32 must be a multiple of heads 3")
 
 
 @pytest.mark.parametrize(
@@ -357,36 +426,29 @@ def test_heads_that_do_not_share_the_vectors_end_in_one_line(
 )
 def test_a_row_that_names_an_unknown_id_ends_in_one_line(
     project: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     column: str,
     value: Any,
     message: str,
 ) -> None:
-    write_params(QUICK)
+    write_settings(QUICK)
     path = Path("data/interactions/test.parquet")
     rows = pd.read_parquet(path)
     rows.at[3, column] = value
     write_table(rows, path, INTERACTIONS)
-    assert_refused(monkeypatch, capsys, "din", message)
+    assert_refused(capsys, "din", message)
 
 
 def test_missing_interactions_end_in_one_line(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_params(QUICK)
+    write_settings(QUICK)
     Path("data/interactions/valid.parquet").unlink()
-    assert_refused(monkeypatch, capsys, "lightgcn", "valid.parquet: no such file")
+    assert_refused(capsys, "lightgcn", "valid.parquet: no such file")
 
 
-def assert_refused(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    method: str,
-    message: str,
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["compare", method])
-    assert_one_line(capsys, main, message)
+def assert_refused(capsys: pytest.CaptureFixture[str], method: str, message: str) -> None:
+    assert_one_line(capsys, partial(main, method), message)
     assert not Path("metrics").exists()
     assert not Path("data/predictions").exists()
     assert not Path("models").exists()
@@ -504,10 +566,14 @@ def test_gradients_flow_back_through_the_graph() -> None:
 
 def test_its_graph_holds_liked_train_rows_only() -> None:
     rows = Rows.of(np.array([1, 1, 2]), np.array([1, 2, 2]), np.array([1, 0, 1]))
-    model = METHODS["lightgcn"](
-        rows, n_users=5, n_items=4, dim=3, layers=1, init_std=1.0, rng=rng()
+    data = Interactions({}, {"train": rows}, np.ones(5, dtype=bool), np.ones(4, dtype=bool))
+    own = load_section(
+        lightgcn_method.Settings,
+        "compare.lightgcn",
+        ROOT / "params.yaml",
+        changes={"dim": 3, "layers": 1, "init_std": 1.0},
     )
-    assert isinstance(model, LightGCN)
+    model = lightgcn_method.build(data, own, rng())
     expected = dense_vectors(model.nodes.detach(), {(1, 7), (2, 8)}, 1)
     torch.testing.assert_close(model.vectors().double(), expected, atol=1e-6, rtol=1e-5)
 

@@ -1,10 +1,10 @@
 """CTRL (DIN): texts, alignment, and the stage run for real on planted interactions."""
 
-import io
 import json
 import math
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,36 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
-from test_compare import N_ITEMS, N_USERS, din, history_rows, link, rng, write_interactions
+from sklearn.metrics import roc_auc_score
+from test_compare import (
+    N_ITEMS,
+    N_USERS,
+    auc_of,
+    din,
+    history_rows,
+    link,
+    predictions,
+    rng,
+    uauc_of,
+    write_interactions,
+    write_settings,
+)
 
+from stages.collab.alignment import Subspaces, align, contrastive_loss
 from stages.collab.fitting import Rows
-from stages.common.chosen import write_chosen
-from stages.common.errors import InputError
-from stages.common.tables import INTERACTIONS, ITEMS, PREDICTIONS, read_table, write_table
-from stages.compare_ctrl import texts
-from stages.compare_ctrl.__main__ import main
-from stages.compare_ctrl.alignment import Subspaces, align, contrastive_loss
-from stages.compare_ctrl.texts import encode, row_texts
+from stages.collab.interactions import read_interactions
+from stages.collab.vector_file import read_vectors
+from stages.compare import main
+from stages.io.errors import InputError
+from stages.io.params import load_section
+from stages.io.tables import INTERACTIONS, ITEMS, write_table
+from stages.llm import encoding
+from stages.llm.encoding import encode
+from stages.methods import ctrl
+from stages.methods.ctrl import row_texts
+from tests.changed_params import ROOT
 from tests.refusals import assert_one_line
 
-ROOT = Path(__file__).resolve().parent.parent
 # What an item's title says of its group.
 THEMES = ("Space Battle", "Wedding in Paris", "Murder of a Banker", "The Little Puppy")
 QUICK: dict[str, dict[str, Any]] = {
@@ -81,7 +97,7 @@ def test_a_cut_encoding_goes_on_where_it_stopped(
     small_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(texts, "_KEPT_AT_ONCE", 2)
+    monkeypatch.setattr(encoding, "_KEPT_AT_ONCE", 2)
     given = ["aaaaa", "bbbb", "ccc", "dd", "e"]
     whole = encoded(small_encoder, given)
     first, _, last = sorted(tmp_path.glob(".scratch/encode-*/*.npy"))
@@ -210,39 +226,34 @@ def project(
     """A working folder with planted interactions of the kind `users`, and an encoder."""
     monkeypatch.chdir(tmp_path)
     link(interactions["users"])
-    Path("models").mkdir()
-    Path("models/encoder").symlink_to(small_encoder)
+    Path("encoder").symlink_to(small_encoder)
     return tmp_path
 
 
-def write_params(changes: dict[str, dict[str, Any]], *, seed: int = 1) -> None:
-    """Writes the project's params with some keys of the section changed, and that CTRL runs."""
-    write_chosen(["ctrl"])
-    yaml = YAML()
-    params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["seed"] = seed
-    params["compare"]["measures"]["replicates"] = 50
-    for part, values in changes.items():
-        params["compare_ctrl"][part].update(values)
-    text = io.StringIO()
-    yaml.dump(params, text)
-    Path("params.yaml").write_text(text.getvalue(), encoding="utf-8")
+def write_ctrl(changes: dict[str, Any], *, seed: int = 1, seeds: int = 1) -> None:
+    """Writes the project's params with some keys of CTRL changed, parts within parts."""
+    own = load_section(ctrl.Settings, "compare.ctrl", ROOT / "params.yaml").model_dump()
+    parts = {
+        part: {**own[part], **value} if isinstance(value, dict) else value
+        for part, value in changes.items()
+    }
+    write_settings({"ctrl": {"encoder": "encoder", **parts}}, seed=seed, seeds=seeds)
 
 
-def run(*, seed: int = 1, epochs: int | None = None) -> dict[str, Any]:
+def run(*, seed: int = 1, seeds: int = 1, epochs: int | None = None) -> dict[str, Any]:
+    """Runs the stage for CTRL; returns what it knows of the row."""
     changes = {**QUICK, "din": {**QUICK["din"], **({"epochs": epochs} if epochs else {})}}
-    write_params(changes, seed=seed)
-    main()
-    return json.loads(Path("metrics/compare/ctrl.json").read_text(encoding="utf-8"))
+    write_ctrl(changes, seed=seed, seeds=seeds)
+    main("ctrl")
+    return json.loads(Path("metrics/rows/ctrl.json").read_text(encoding="utf-8"))
 
 
 def test_planted_tastes_are_learned(project: Path) -> None:
-    quality = run()
-    assert quality["auc"] > 0.75
-    assert quality["uauc"] > 0.75
-    assert quality["valid"]["auc"] > 0.75
-    found = read_table(Path("data/predictions/ctrl.parquet"), PREDICTIONS).to_pandas()
-    rows = pd.read_parquet("data/interactions/test.parquet")
+    facts = run()
+    assert auc_of("ctrl") > 0.75
+    assert uauc_of("ctrl") > 0.75
+    assert facts["valid_auc"] > 0.75
+    found, rows = predictions("ctrl"), pd.read_parquet("data/interactions/test.parquet")
     for name in ("row", "uid", "iid", "label"):
         assert found[name].tolist() == rows[name].tolist()
 
@@ -251,12 +262,30 @@ def test_tastes_of_new_users_are_read_from_histories_alone(
     interactions: dict[str, Path], project: Path
 ) -> None:
     link(interactions["moods"])
-    assert run()["auc"] > 0.65
+    run()
+    assert auc_of("ctrl") > 0.65
 
 
 def test_shuffled_labels_teach_nothing(interactions: dict[str, Path], project: Path) -> None:
     link(interactions["shuffled"])
-    assert 0.43 < run()["auc"] < 0.57
+    run()
+    assert 0.43 < auc_of("ctrl") < 0.57
+
+
+def test_what_is_written_is_what_the_methods_own_file_fits(project: Path) -> None:
+    facts = run(epochs=2)
+    own = load_section(ctrl.Settings, "compare.ctrl")
+    assert ctrl.METHOD.history(own) == QUICK["din"]["history"]
+    data = read_interactions(Path("data/interactions"), history=ctrl.METHOD.history(own))
+    fitted = ctrl.METHOD.fit(data, own, 1)
+    assert predictions("ctrl")["score"].tolist() == fitted.score(data.rows["test"]).tolist()
+    valid = pd.read_parquet("data/interactions/valid.parquet")
+    judged = roc_auc_score(valid["label"], fitted.score(data.rows["valid"]))
+    assert facts["valid_auc"] == fitted.valid_auc == pytest.approx(judged)
+    path = Path("models/compare/ctrl.safetensors")
+    users, items = read_vectors(path, n_users=N_USERS, n_items=N_ITEMS)
+    assert torch.equal(users, fitted.tensors["users"])
+    assert torch.equal(items, fitted.tensors["items"])
 
 
 def test_din_alone_is_what_scores(project: Path) -> None:
@@ -267,7 +296,8 @@ def test_din_alone_is_what_scores(project: Path) -> None:
 
 
 def test_one_seed_gives_one_set_of_bytes_and_another_seed_other_scores(project: Path) -> None:
-    outputs = [project / "data/predictions/ctrl.parquet", project / "metrics/compare/ctrl.json"]
+    outputs = [project / "data/predictions/ctrl.parquet", project / "metrics/rows/ctrl.json"]
+    outputs.append(project / "models/compare/ctrl.safetensors")
     before = torch.random.get_rng_state()
     contents = []
     for seed in (1, 1, 2):
@@ -279,13 +309,22 @@ def test_one_seed_gives_one_set_of_bytes_and_another_seed_other_scores(project: 
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+def test_further_seeds_are_what_runs_with_those_seeds_find(project: Path) -> None:
+    run(seed=2, epochs=1)
+    second = predictions("ctrl")["score"].tolist()
+    run(seeds=2, epochs=1)
+    further = pd.read_parquet("data/repeats/ctrl.parquet")
+    assert further["seed"].tolist() == [2] * 1200
+    assert further["score"].tolist() == second != predictions("ctrl")["score"].tolist()
+
+
 def test_what_the_test_rows_hold_changes_nothing_that_is_learned(project: Path) -> None:
     before = run(epochs=2)
+    assert len(predictions("ctrl")) == 1200
     path = Path("data/interactions/test.parquet")
     write_table(pd.read_parquet(path).iloc[:200], path, INTERACTIONS)
-    after = run(epochs=2)
-    assert (before["rows"], after["rows"]) == (1200, 200)
-    assert before["valid"] == after["valid"]
+    assert run(epochs=2) == before
+    assert len(predictions("ctrl")) == 200
 
 
 # Bad input.
@@ -318,19 +357,32 @@ def test_a_bad_value_ends_in_one_line_and_writes_nothing(
     value: Any,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_params({part: {key: value}})
-    assert_refused(capsys, f"compare_ctrl.{part}.{key}")
+    write_ctrl({part: {key: value}})
+    assert_refused(capsys, f"compare.ctrl.{part}.{key}")
+
+
+@pytest.mark.parametrize("encoder", ["", 3, None])
+def test_an_encoder_that_is_no_name_ends_in_one_line(
+    project: Path, capsys: pytest.CaptureFixture[str], encoder: Any
+) -> None:
+    write_ctrl({"encoder": encoder})
+    assert_refused(capsys, f"compare.ctrl.encoder = {encoder!r}: ")
 
 
 def test_a_missing_encoder_ends_in_one_line(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_params(QUICK)
-    Path("models/encoder").unlink()
-    assert_refused(capsys, "models/encoder/config.json: no such file; run `dvc repro`")
+    write_ctrl(QUICK)
+    Path("encoder").unlink()
+    assert_refused(
+        capsys,
+        "compare.ctrl.encoder = 'encoder': no such folder; "
+        "expected all-minilm-l6-v2 or a local folder",
+    )
 
 
 def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:
-    assert_one_line(capsys, main, message)
+    assert_one_line(capsys, partial(main, "ctrl"), message)
     assert not Path("metrics").exists()
     assert not Path("data/predictions").exists()
+    assert not Path("models").exists()

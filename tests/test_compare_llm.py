@@ -1,27 +1,27 @@
 """ICL, Prompt4NR, PersonPrompt and CoLLM: their prompts, and the stage run for real."""
 
-import io
 import json
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
-from ruamel.yaml import YAML
 from sklearn.metrics import roc_auc_score
 
+from stages import methods
 from stages.collab.vector_file import write_vectors
-from stages.common.chosen import Method, write_chosen
-from stages.common.errors import InputError
-from stages.common.progress import Progress
-from stages.common.seeds import derived_seed, generator
-from stages.common.tables import (
+from stages.compare_llm import main
+from stages.io.errors import InputError
+from stages.io.paths import TEST_ROWS, predictions
+from stages.io.progress import Progress
+from stages.io.seeds import derived_seed, generator
+from stages.io.tables import (
     INTERACTIONS,
     ITEMS,
     PREDICTIONS,
@@ -31,28 +31,28 @@ from stages.common.tables import (
     read_table,
     write_table,
 )
-from stages.compare_llm.__main__ import main
-from stages.compare_llm.methods import METHODS, Inputs, build, draw_examples
-from stages.compare_llm.params import read_params
-from stages.compare_llm.templates import with_ids, with_soft_prompt
-from stages.compare_llm.training import train
-from stages.llm.judging import facts_of
-from stages.llm.model import Llm, add_adapter, load_llm, store_adapter, trainable_parameters
-from stages.llm.prompt_content import Content
-from stages.llm.prompt_files import prompt_table
-from stages.llm.prompt_text import build_prompts
-from stages.llm.prompts import Template, read_prompts, sample_groups
-from stages.llm.scoring import score_prompts
-from stages.llm.soft_tokens import mark
-from stages.llm.tokenizer import load_tokenizer
+from stages.llm.adapters import add_adapter, store_adapter, trainable_parameters
+from stages.llm.load import Llm, load_llm
+from stages.llm.method import Inputs, MethodSettings, inputs_of, method_settings
+from stages.llm.method_run import draw_rows, train_method
+from stages.llm.score import score_prompts
+from stages.measures.scored_rows import read_scored_rows
+from stages.methods.icl import draw_examples
+from stages.planning.rows import chosen_llm_methods
+from stages.prompts.content import Content
+from stages.prompts.rows import Template, read_prompts, sample_groups
+from stages.prompts.templates import with_ids, with_soft_prompt
+from stages.prompts.text import build_prompts
+from stages.prompts.tokenizer import load_tokenizer, mark
+from stages.prompts.write import prompt_table
+from tests.changed_params import write_params
 from tests.refusals import assert_one_line
 
-ROOT = Path(__file__).resolve().parent.parent
 TITLES = ["Alien", "Brazil", "Casablanca", "Dune", "Eraser", "Fargo"]
 N_USERS, N_ITEMS, DIM = 8, len(TITLES), 4
 WIDTH, VALUES = 576, 192  # of the LLM's embeddings and of its v_proj's output
 SIZES = {"train": 240, "valid": 80, "test": 200}
-TRAINED = [method for method in METHODS if method != "icl"]
+TRAINED = ["prompt4nr", "personprompt", "collm_mf", "collm_din"]
 # Six of eight users like every second item, the others the rest.
 GROUP_OF_USER = np.arange(N_USERS + 1) % 8 // 6
 GROUP_OF_ITEM = np.arange(N_ITEMS + 1) % 2
@@ -102,7 +102,6 @@ def write_project(folder: Path, kind: str, llm_folder: Path) -> None:
         write_table(prompts, folder / f"data/prompts/text/{split}.parquet", PROMPTS)
     (folder / "models").mkdir()
     (folder / "models/llm").symlink_to(llm_folder)
-    (folder / "stages").symlink_to(ROOT / "stages")
     for model in ("mf", "din"):
         write_vectors(tastes(), folder / f"models/compare/{model}.safetensors")
     write_adapter(llm_folder, folder / "models/adapters/text")
@@ -140,49 +139,31 @@ def write_adapter(llm_folder: Path, folder: Path) -> None:
     )
 
 
-def write_params(changes: dict[str, Any]) -> None:
-    """Writes the project's params, small, with some keys changed, and that all methods run.
-
-    Args:
-        changes: `section.….key` -> value.
-    """
-    write_chosen(get_args(Method))
-    yaml = YAML()
-    params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    small = {
-        "predict.rows": 100,
-        "predict.precision": "float32",
-        "compare.measures.replicates": 50,
-        "compare_llm.protocol.valid_rows": None,
-        "compare_llm.training.train_rows": None,
-        "compare_llm.training.epochs": 2,
-        "compare_llm.training.evaluations": 2,
-        "compare_llm.prompt4nr.learning_rate": 2e-3,
-        "compare_llm.personprompt.learning_rate": 5e-2,
-        "compare_llm.personprompt.lora": False,  # else the adapter is quicker than the vectors
-        "compare_llm.collm_mf.learning_rate": 5e-3,
-        "compare_llm.collm_din.learning_rate": 5e-3,
-    }
-    for key, value in (small | changes).items():
-        *outer, last = key.split(".")
-        section = params
-        for part in outer:
-            section = section[part]
-        section[last] = value
-    text = io.StringIO()
-    yaml.dump(params, text)
-    Path("params.yaml").write_text(text.getvalue(), encoding="utf-8")
+# The project's params are made small: all rows of the small tables, few steps, high rates.
+SMALL = {
+    "predict.rows": 100,
+    "predict.precision": "float32",
+    "compare_llm.protocol.valid_rows": None,
+    "compare_llm.training.train_rows": None,
+    "compare_llm.training.epochs": 2,
+    "compare_llm.training.evaluations": 2,
+    "compare_llm.prompt4nr.learning_rate": 2e-3,
+    "compare_llm.personprompt.learning_rate": 5e-2,
+    "compare_llm.personprompt.lora": False,  # else the adapter is quicker than the vectors
+    "compare_llm.collm.learning_rate": 5e-3,
+}
 
 
-def run(
-    monkeypatch: pytest.MonkeyPatch,
-    method: str,
-    changes: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    write_params(changes or {})
-    monkeypatch.setattr(sys, "argv", ["compare_llm", method])
-    main()
-    return json.loads(Path(f"metrics/compare/{method}.json").read_text(encoding="utf-8"))
+def run(row: str, changes: dict[str, Any] | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Runs the stage for a row of the table; returns the row's facts and its scores."""
+    write_params(SMALL | (changes or {}))
+    main(row)
+    facts = json.loads(Path(f"metrics/rows/{row}.json").read_text(encoding="utf-8"))
+    return facts, read_table(Path(f"data/predictions/{row}.parquet"), PREDICTIONS).to_pandas()
+
+
+def auc_of(scored: pd.DataFrame) -> float:
+    return float(roc_auc_score(scored["label"], scored["score"]))
 
 
 @pytest.fixture(scope="module")
@@ -203,69 +184,73 @@ def work(
 
     def linked(kind: str) -> None:
         (tmp_path / "data").mkdir()
-        for name in ("data/interactions", "data/prompts", "models", "stages"):
+        for name in ("data/interactions", "data/prompts", "models"):
             (tmp_path / name).symlink_to(written[kind] / name)
 
     return linked
 
 
-@pytest.mark.parametrize("method", TRAINED)
-def test_planted_tastes_are_learned(
-    work: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
+@pytest.mark.parametrize("row", TRAINED)
+def test_planted_tastes_are_learned(work: Callable[[str], None], row: str) -> None:
     work("tastes")
-    quality = run(monkeypatch, method)
+    facts, scored = run(row)
     # By titles alone the minority of users cannot be told from the others.
-    assert quality["auc"] > (0.65 if method == "prompt4nr" else 0.8)
-    assert quality["valid"]["auc"] == pytest.approx(quality["fit"]["auc"], abs=1e-6)
-    assert_measured_as_written(quality, method)
-    cost = json.loads(Path(f"metrics/cost/{method}.json").read_text())
-    assert cost["rows"] == quality["rows"] and cost["fit_seconds"] > 0 and cost["seconds"] > 0
+    assert auc_of(scored) > (0.65 if row == "prompt4nr" else 0.8)
+    assert facts["valid_auc"] == pytest.approx(facts["fit"]["auc"], abs=1e-6)
+    assert_rows_of_predict(scored)
+    fit, scoring = (
+        json.loads(Path(f"data/costs/{part}/{row}.json").read_text()) for part in ("fit", "scoring")
+    )
+    assert scoring["rows"] == len(scored)
+    assert fit["fit_seconds"] > 0 and scoring["seconds"] > 0
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_method_that_is_not_chosen_leaves_empty_outputs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_chosen([])
-    monkeypatch.setattr(sys, "argv", ["compare_llm", method])
-    main()
-    assert len(read_table(Path(f"data/predictions/{method}.parquet"), PREDICTIONS)) == 0
-
-
-def assert_measured_as_written(quality: dict[str, Any], method: str) -> None:
-    """Metrics are those of the scores written, and the rows are those that `predict` draws."""
-    found = read_table(Path(f"data/predictions/{method}.parquet"), PREDICTIONS).to_pandas()
+def assert_rows_of_predict(scored: pd.DataFrame) -> None:
+    """The rows are those that `predict` draws, each as it stands in the prompts."""
     path = Path("data/prompts/text/test.parquet")
     drawn = sample_groups(path, 100, "user", generator(1, "predict"))
     expected = read_prompts(path, drawn).keys.to_pandas()
-    assert 100 <= len(found) < SIZES["test"]
-    pd.testing.assert_frame_equal(found.drop(columns="score"), expected)
-    assert quality["auc"] == pytest.approx(roc_auc_score(found["label"], found["score"]))
-    assert quality["rows"] == quality["warm"]["rows"] == len(found)
+    assert 100 <= len(scored) < SIZES["test"]
+    pd.testing.assert_frame_equal(scored.drop(columns="score"), expected)
 
 
-@pytest.mark.parametrize("method", TRAINED)
-def test_shuffled_labels_teach_nothing(
-    work: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, method: str
+def test_only_the_listed_methods_are_rows_and_collm_is_one_for_each_of_its_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params({"compare_llm.methods": ["personprompt"], "compare_llm.on_vectors": ["mf", "din"]})
+    assert list(chosen_llm_methods()) == ["personprompt", "collm_mf", "collm_din"]
+    write_params({})
+    assert list(chosen_llm_methods()) == []
+
+
+def test_a_row_is_called_as_its_method_and_the_vectors_it_is_built_on() -> None:
+    assert [methods.of_row(row) for row in ("icl", "prompt4nr", "personprompt")] == [
+        ("icl", None),
+        ("prompt4nr", None),
+        ("personprompt", None),
+    ]
+    assert methods.of_row("collm_mf") == ("collm", "mf")
+    assert methods.of_row("collm_din") == ("collm", "din")
+
+
+@pytest.mark.parametrize("row", TRAINED)
+def test_shuffled_labels_teach_nothing(work: Callable[[str], None], row: str) -> None:
     work("shuffled")
     once = {"compare_llm.training.epochs": 1, "compare_llm.training.evaluations": 1}
-    assert 0.38 < run(monkeypatch, method, {**once, "predict.rows": None})["auc"] < 0.62
+    _, scored = run(row, {**once, "predict.rows": None})
+    assert len(scored) == SIZES["test"]
+    assert 0.38 < auc_of(scored) < 0.62
 
 
 @pytest.mark.parametrize("examples", [0, 3])
 def test_icl_is_the_untuned_llms_answer_after_the_same_examples_for_all(
-    work: Callable[[str], None],
-    monkeypatch: pytest.MonkeyPatch,
-    tiny_llm_folder: Path,
-    examples: int,
+    work: Callable[[str], None], tiny_llm_folder: Path, examples: int
 ) -> None:
     work("tastes")
-    quality = run(monkeypatch, "icl", {"compare_llm.icl.examples": examples, "predict.rows": 20})
-    assert quality["parameters"] == 0 and quality["fit"] == {}
-    found = read_table(Path("data/predictions/icl.parquet"), PREDICTIONS).to_pandas()
+    changes = {"compare_llm.icl.examples": examples, "predict.rows": 20}
+    facts, found = run("icl", changes)
+    assert facts == {"parameters": 0, "fit": {}}, "no state was chosen by validation rows"
     path = Path("data/prompts/text/test.parquet")
     rows = read_table(path, PROMPTS).to_pandas().set_index("row").loc[found["row"]]
     rng = generator(derived_seed(1, "compare_llm.icl"), "examples")
@@ -275,6 +260,22 @@ def test_icl_is_the_untuned_llms_answer_after_the_same_examples_for_all(
     plain = load_llm(tiny_llm_folder, precision="float32")
     scores = score_prompts(plain, prompts, score="yes_minus_no")
     np.testing.assert_allclose(found["score"], scores, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "splits"), [("icl", {"test"}), ("prompt4nr", {"train", "valid", "test"})]
+)
+def test_only_what_is_trained_reads_train_and_validation_rows(
+    work: Callable[[str], None], name: str, splits: set[str]
+) -> None:
+    work("tastes")
+    write_params(SMALL)
+    settings = method_settings(name, methods.load(name))
+    rows = draw_rows(Path("data/prompts/text"), settings, lambda _, __, *parts: parts, 1)
+    assert set(rows) == splits
+    write_params({**SMALL, "compare_llm.protocol.valid_rows": 20})
+    changed = method_settings(name, methods.load(name)).key() != settings.key()
+    assert changed == ("valid" in splits)
 
 
 def test_examples_are_train_rows_with_their_answers_half_of_them_liked(
@@ -316,7 +317,7 @@ def test_a_soft_prompt_surrounds_history_and_candidate_and_is_the_same_for_all()
 
 
 @pytest.mark.parametrize(
-    ("method", "lora", "trained"),
+    ("row", "lora", "trained"),
     [
         ("prompt4nr", None, 3 * 4 * WIDTH),
         ("personprompt", None, (N_USERS + 1 + N_ITEMS + 1) * WIDTH),
@@ -326,58 +327,64 @@ def test_a_soft_prompt_surrounds_history_and_candidate_and_is_the_same_for_all()
     ],
 )
 def test_what_is_trained_is_what_the_method_says(
-    work: Callable[[str], None], method: str, lora: int | None, trained: int
+    work: Callable[[str], None], row: str, lora: int | None, trained: int
 ) -> None:
     work("tastes")
-    llm, _ = built(method, lora)
+    llm, _, _ = built(row, lora)
     parameters = trainable_parameters(llm.model)
     assert sum(p.numel() for p in parameters.values()) == trained
     assert all("soft_tokens" in name or (lora and "lora_" in name) for name in parameters)
 
 
-def built(method: str, lora: int | None = None) -> tuple[Llm, Template]:
-    shape = {"prompt4nr": {"tokens": 4}, "collm_mf": {"hidden_times": 10}}.get(method, {})
+def built(
+    row: str, lora: int | None = None, changes: dict[str, Any] | None = None
+) -> tuple[Llm, Template, MethodSettings]:
+    """A row's LLM and template, and the settings that they were built by."""
     adapter = {
-        "rank": lora,
+        "rank": lora or 1,
         "alpha": 4,
         "dropout": 0.0,
         "targets": ["v_proj"],
         "last_layers": None,
     }
-    return build(
-        method,
-        Inputs.of(method),
-        precision="float32",
-        lora=adapter if lora else None,
-        seed=1,
-        **shape,
-    )
+    own = {f"compare_llm.{name}.lora": lora is not None for name in ("prompt4nr", "personprompt")}
+    write_params(SMALL | {"train_lora.lora": adapter} | own | (changes or {}))
+    settings, inputs = settings_and_inputs(row)
+    llm, template = methods.load(methods.of_row(row)[0]).build(inputs, settings.own)
+    return llm, template, settings
+
+
+def settings_and_inputs(row: str) -> tuple[MethodSettings, Inputs]:
+    name, vectors = methods.of_row(row)
+    settings = method_settings(name, methods.load(name))
+    return settings, inputs_of(settings, vectors, seed=1)
 
 
 def test_collm_trains_its_map_and_leaves_step_1s_adapter_as_it_was(
     work: Callable[[str], None], tmp_path: Path
 ) -> None:
     work("tastes")
-    llm, template = built("collm_mf")
+    training = {
+        "train_rows": None,
+        "epochs": 1,
+        "batch_rows": 8,
+        "micro_tokens": 2048,
+        "weight_decay": 0.1,
+        "warmup": 0.1,
+        "evaluations": 1,
+    }
+    changes = {
+        "compare_llm.training": training,
+        "compare_llm.protocol.score": "yes_logit",
+        "compare_llm.collm.learning_rate": 0.01,
+    }
+    llm, template, settings = built("collm_mf", changes=changes)
     before = {name: value.clone() for name, value in llm.model.state_dict().items()}
     assert any("lora_B" in name and value.any() for name, value in before.items())
     path = Path("data/prompts/text/train.parquet")
     rows = read_prompts(path, np.arange(SIZES["train"]) < 32, template)
-    train(
-        llm,
-        {"train": rows, "valid": rows},
-        score="yes_logit",
-        epochs=1,
-        batch_rows=8,
-        micro_tokens=2048,
-        learning_rate=0.01,
-        weight_decay=0.1,
-        warmup=0.1,
-        evaluations=1,
-        seed=1,
-        scratch=tmp_path / "scratch",
-        title="test",
-    )
+    scratch = tmp_path / "scratch"
+    train_method(llm, {"train": rows, "valid": rows}, settings, 1, scratch, "test")
     for name, value in llm.model.state_dict().items():
         assert torch.equal(value, before[name]) != name.startswith("soft_tokens."), name
 
@@ -386,18 +393,18 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes(
     work: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work("tastes")
-    monkeypatch.setattr("stages.llm.tuning.CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr("stages.llm.partial.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("stages.llm.tune.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("stages.llm.partial_scores.SAVE_SECONDS", 0.0)
     few = {
         "compare_llm.training.train_rows": 48,
         "compare_llm.training.epochs": 1,
         "compare_llm.protocol.valid_rows": 24,
-        "predict.rows": 30,
-        "predict.token_budget": 200,
+        "predict.rows": 150,
+        "predict.token_budget": 60,  # each user's rows are a batch
     }
     outputs = [Path("data/predictions/personprompt.parquet")]
-    outputs.append(Path("metrics/compare/personprompt.json"))
-    run(monkeypatch, "personprompt", few)
+    outputs.append(Path("metrics/rows/personprompt.json"))
+    run("personprompt", few)
     whole = [path.read_bytes() for path in outputs]
     assert not list(Path(".scratch").iterdir())
     for path in outputs:
@@ -413,10 +420,11 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes(
 
         monkeypatch.setattr(Progress, "advance", cut)
         with pytest.raises(KeyboardInterrupt):
-            run(monkeypatch, "personprompt", few)
+            run("personprompt", few)
         assert not any(path.exists() for path in outputs)
+    assert list(Path(".scratch").glob("compare_llm-personprompt-*/test/scores-*.npy"))
     monkeypatch.setattr(Progress, "advance", advance)
-    run(monkeypatch, "personprompt", few)
+    run("personprompt", few)
     assert [path.read_bytes() for path in outputs] == whole
 
 
@@ -426,45 +434,55 @@ BAD = [
     ("icl", "compare_llm.icl.examples", -1),
     ("icl", "compare_llm.protocol.score", "yes"),
     ("icl", "compare_llm.protocol.valid_rows", 1),
-    ("icl", "compare.measures.level", 2),
+    ("icl", "predict.token_budget", 0),
     ("icl", "predict.precision", "int8"),
     ("prompt4nr", "compare_llm.prompt4nr.tokens", 0),
     ("prompt4nr", "train_lora.lora.rank", 0),
     ("personprompt", "compare_llm.personprompt.lora", "yes"),
     ("personprompt", "compare_llm.personprompt.tokens", 3),
-    ("collm_mf", "compare_llm.collm_mf.hidden_times", 0.5),
-    ("collm_din", "compare_llm.collm_din.learning_rate", float("nan")),
+    ("collm_mf", "compare_llm.collm.hidden_times", 0.5),
+    ("collm_din", "compare_llm.collm.learning_rate", float("nan")),
     ("collm_din", "compare_llm.training.batch_rows", 0),
 ]
 
 
-@pytest.mark.parametrize(("method", "key", "value"), BAD)
+@pytest.mark.parametrize(("row", "key", "value"), BAD)
 def test_a_bad_value_ends_in_one_line_and_writes_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    method: str,
+    row: str,
     key: str,
     value: Any,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_params({key: value})
-    assert_refused(monkeypatch, capsys, method, f"params.yaml: {key}")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "params.yaml"]
+    assert_refused(capsys, row, f"params.yaml: {key}")
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+@pytest.mark.parametrize("row", ["collm", "collm_", "icl_mf", "mf", "mf_din", "tallrec"])
+def test_what_is_no_method_with_an_llm_ends_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], row: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params({})
+    assert_refused(capsys, row, f"error: method '{row}': ")
 
 
 def test_a_method_reads_no_section_that_it_does_not_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_params({key: value for _, key, value in BAD if "collm_mf" in key or "lora.rank" in key})
-    for method in ("icl", "collm_din"):
-        read_params(method)
-    for method in ("prompt4nr", "collm_mf"):
+    bad = {"compare_llm.collm.hidden_times": 0.5, "train_lora.lora.rank": 0}
+    write_params({**bad, "compare_llm.personprompt.lora": False})
+    for name in ("icl", "personprompt"):
+        method_settings(name, methods.load(name))
+    for name in ("prompt4nr", "collm"):
         with pytest.raises(InputError):
-            read_params(method)
+            method_settings(name, methods.load(name))
     write_params({"train_lora.lora.rank": 0, "compare_llm.prompt4nr.lora": False})
-    assert read_params("prompt4nr").lora is None
+    assert method_settings("prompt4nr", methods.load("prompt4nr")).lora is None
 
 
 @pytest.mark.parametrize(
@@ -479,26 +497,31 @@ def test_a_method_reads_no_section_that_it_does_not_use(
 )
 def test_vectors_that_do_not_fit_end_in_one_line(
     work: Callable[[str], None],
-    monkeypatch: pytest.MonkeyPatch,
     change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]],
     message: str,
 ) -> None:
     work("tastes")
     path = Path("vectors.safetensors")
     write_vectors(change(tastes()), path)
-    inputs = replace(Inputs.of("collm_mf"), vectors=path)
+    write_params(SMALL)
+    settings, inputs = settings_and_inputs("collm_mf")
     with pytest.raises(InputError, match=re.escape(message)) as caught:
-        build("collm_mf", inputs, precision="float32", lora=None, seed=1, hidden_times=2)
+        methods.load("collm").build(replace(inputs, vectors=path), settings.own)
     assert "\n" not in str(caught.value)
 
 
-def test_interactions_of_another_data_set_end_in_one_line(
+def test_scores_of_another_data_sets_rows_are_refused_where_they_are_measured(
     work: Callable[[str], None],
 ) -> None:
     work("tastes")
-    test = read_prompts(Path("data/prompts/text/test.parquet"))
-    with pytest.raises(InputError, match=r"valid\.parquet: its rows are others"):
-        facts_of({"valid": test, "test": test}, Path("data/interactions"))
+    keys = read_prompts(Path("data/prompts/text/test.parquet")).keys
+    scored = keys.append_column("score", pa.array(np.zeros(len(keys), dtype=np.float32)))
+    write_table(scored, predictions("icl"), PREDICTIONS)
+    files = {"icl": predictions("icl")}
+    assert len(read_scored_rows(files, TEST_ROWS, reference="icl").uids) == SIZES["test"]
+    others = TEST_ROWS.with_name("valid.parquet")
+    with pytest.raises(InputError, match=r"valid\.parquet: lacks 200 of the rows in"):
+        read_scored_rows(files, others, reference="icl")
 
 
 def test_missing_inputs_end_in_one_line(
@@ -506,15 +529,9 @@ def test_missing_inputs_end_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_params({})
-    assert_refused(monkeypatch, capsys, "collm_mf", "models/llm: no such file or folder")
+    assert_refused(capsys, "collm_mf", "models/llm: no such file or folder")
 
 
-def assert_refused(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    method: str,
-    message: str,
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["compare_llm", method])
-    assert_one_line(capsys, main, message)
+def assert_refused(capsys: pytest.CaptureFixture[str], row: str, message: str) -> None:
+    assert_one_line(capsys, lambda: main(row), message)
     assert not Path("metrics").exists() and not Path("data/predictions").exists()

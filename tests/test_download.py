@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.common import download
-from stages.common.download import Checksum, extract, fetch_url, fetch_wheel, file_name, inside
-from stages.common.errors import InputError
+from stages.io import downloads as download
+from stages.io.downloads import Checksum, extract, fetch_url, fetch_wheel, file_name, inside
+from stages.io.errors import InputError
 
 BODY = os.urandom(300_000)
 SHA256 = Checksum("sha256", hashlib.sha256(BODY).hexdigest())

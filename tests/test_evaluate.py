@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,30 @@ from dvc_render.vega import VegaRenderer
 from sklearn.metrics import auc as area
 from sklearn.metrics import roc_auc_score
 
-from stages.common.errors import InputError
-from stages.common.predictions import ScoredRows
-from stages.common.tables import INTERACTIONS, PREDICTIONS, write_table
-from stages.evaluate import __main__ as stage
-from stages.evaluate.methods import METHODS
-from stages.evaluate.plots import MOST_POINTS, roc_points
-from stages.evaluate.summary import summary_table
+from stages import evaluate as stage
+from stages.io.errors import InputError
+from stages.io.params import load_section
+from stages.io.seeds import generator
+from stages.io.tables import PREDICTIONS, write_table
+from stages.measures import metrics
+from stages.measures.bootstrap import bootstrap, draw_users, interval
+from stages.measures.layout import IN_SLICES
+from stages.measures.plots import MOST_POINTS, roc_points
+from stages.measures.quality import Evaluate
+from stages.measures.scored_rows import ScoredRows
+from stages.measures.summary import summary_table
+from stages.measures.table import on_all_rows
+from tests import published as paper
+from tests.scored import (
+    FACTS,
+    by_scikit_learn,
+    outputs,
+    predictions,
+    write_plan,
+    write_predictions,
+    write_row,
+    write_test_rows,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = """\
@@ -29,7 +47,8 @@ seed: 1
 dataset: ml-100k
 evaluate: {ndcg_k: 5, replicates: 200, level: 0.95}
 """
-FACTS = ["row", "uid", "iid", "label"]
+METHODS = ("binmf", "text", "codes")
+TITLES = {"text": "TALLRec", "codes": "BinLLM", "binmf": "BinMF"}
 
 
 @pytest.fixture
@@ -56,7 +75,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_rows: pd.DataFr
     """A working folder: codes know more than text; both scored 40 users, BinMF all."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(PARAMS)
-    write_table(test_rows, Path("data/interactions/test.parquet"), INTERACTIONS)
+    write_test_rows(test_rows)
     rng = np.random.default_rng(6)
     knowledge = {"text": 0.2, "codes": 2.0, "binmf": 1.0}
     for method, weight in knowledge.items():
@@ -65,21 +84,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_rows: pd.DataFr
         )
         if method != "binmf":
             scored = scored[scored["uid"] <= 40].sample(frac=1, random_state=1)
-        write_predictions(method, scored)
+        write_row(method, scored)
+    write_plan(list(METHODS))
     return tmp_path
-
-
-def predictions(method: str) -> pd.DataFrame:
-    return pq.read_table(f"data/predictions/{method}.parquet").to_pandas()
-
-
-def write_predictions(method: str, table: pd.DataFrame) -> None:
-    write_table(table, Path(f"data/predictions/{method}.parquet"), PREDICTIONS)
 
 
 def evaluate() -> dict[str, Any]:
     stage.main()
     return json.loads(Path("metrics/evaluate.json").read_text())
+
+
+def written_table() -> dict[str, Any]:
+    return json.loads(Path("data/evaluation/table.json").read_text())
 
 
 @pytest.mark.usefixtures("folder")
@@ -89,17 +105,73 @@ def test_metrics_are_those_of_scikit_learn_on_the_rows_that_all_methods_scored()
     for method in METHODS:
         scored = predictions(method)
         scored = scored[scored["row"].isin(rows)]
-        assert found[method]["rows"] == len(scored) == 280
-        assert found[method]["auc"] == pytest.approx(
-            roc_auc_score(scored["label"], scored["score"])
-        )
-        of_users = [
-            roc_auc_score(user["label"], user["score"])
-            for _, user in scored.groupby("uid")
-            if user["label"].nunique() == 2
-        ]
-        assert found[method]["uauc"] == pytest.approx(np.mean(of_users))
-        assert found[method]["uauc_users"] == len(of_users)
+        assert len(scored) == 280
+        for name, value in by_scikit_learn(scored, k=5).items():
+            assert found[method][name] == pytest.approx(value), (method, name)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_method_that_scored_more_rows_is_measured_on_all_of_them_too() -> None:
+    evaluate()
+    found = written_table()["methods"]
+    assert [method for method in found if "all_rows" in found[method]] == ["binmf"]
+    whole, scored = found["binmf"]["all_rows"], predictions("binmf").sort_values("row")
+    for name, value in by_scikit_learn(scored, k=5).items():
+        assert whole[name] == pytest.approx(value), name
+    assert whole["rows"] == found["binmf"]["scored_rows"] == 420 > found["binmf"]["rows"] == 280
+    assert whole["seen"]["rows"] + whole["cold"]["rows"] == whole["rows"]
+    assert 0 < whole["ndcg"] <= 1
+    # On draws of all 60 users, the same for every such method.
+    uids, labels, scores = (scored[name].to_numpy() for name in ("uid", "label", "score"))
+    drawn = bootstrap(uids, labels, scores, draw_users(uids, 200, generator(1, "compare")))
+    assert whole["intervals"] == {"auc": interval(drawn.auc), "uauc": interval(drawn.uauc)}
+    for metric in ("auc", "uauc"):
+        span = whole["intervals"][metric]
+        assert span["low"] < whole[metric] < span["high"]
+
+
+def test_all_rows_are_sliced_by_seen_and_warm(folder: Path, test_rows: pd.DataFrame) -> None:
+    path, params = Path("data/predictions/binmf.parquet"), load_section(Evaluate, "evaluate")
+    test_set = Path("data/interactions/test.parquet")
+    found = on_all_rows(path, test_set, params=params, rng=generator(1, "compare"))
+    scored = predictions("binmf")
+    parts = {"seen": test_rows["seen"], "warm": test_rows["warm"], "cold": ~test_rows["seen"]}
+    for name, part in parts.items():
+        expected = by_scikit_learn(scored[part], k=5)
+        for metric in ("rows", "auc", "uauc", "uauc_users"):
+            assert found[name][metric] == pytest.approx(expected[metric]), (name, metric)
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_metrics_file_holds_the_tables_figures_of_binllm_its_steps_and_its_codes() -> None:
+    write_row("mf", predictions("binmf"))
+    write_row("id_only", predictions("text"))
+    write_row("wide", predictions("binmf"))
+    write_plan(["mf", "binmf", "wide", "text", "id_only", "codes"])
+    found = evaluate()
+    table = written_table()
+    own, differences = ["text", "id_only", "codes", "binmf", "wide"], ["binmf", "wide"]
+    assert list(found) == [
+        "protocol",
+        *own,
+        "difference",
+        *(f"difference_to_{name}" for name in differences),
+    ]
+    assert found["protocol"] == table["protocol"]
+    for name in own:
+        line = table["methods"][name]
+        for metric in ("auc", "uauc", "uauc_users", "rows", "ndcg", "intervals"):
+            assert found[name][metric] == line[metric]
+        for part in ("seen", "warm", "cold"):
+            assert list(found[name][part]) == ["auc", "uauc", "uauc_users", "rows"]
+            assert found[name][part].items() <= line[part].items()
+        assert set(found[name]) == {
+            *("auc", "uauc", "uauc_users", "rows", "ndcg", "intervals"),
+            *("seen", "warm", "cold"),
+        }
+    assert found["difference"] == table["methods"]["text"]["difference"]
+    for name in differences:
+        assert found[f"difference_to_{name}"] == table["methods"][name]["difference"]
 
 
 def test_slices_part_the_rows_by_seen_and_warm(folder: Path, test_rows: pd.DataFrame) -> None:
@@ -141,7 +213,7 @@ def test_equal_scores_differ_by_nothing_in_every_draw() -> None:
 def test_the_order_of_rows_in_a_file_never_counts(test_rows: pd.DataFrame) -> None:
     before = evaluate()
     shuffled = test_rows.sample(frac=1, random_state=8)
-    write_table(shuffled, Path("data/interactions/test.parquet"), INTERACTIONS)
+    write_test_rows(shuffled)
     for method in METHODS:
         write_predictions(method, predictions(method).sample(frac=1, random_state=9))
     assert evaluate() == before
@@ -149,16 +221,22 @@ def test_the_order_of_rows_in_a_file_never_counts(test_rows: pd.DataFrame) -> No
 
 @pytest.mark.usefixtures("folder")
 def test_the_same_inputs_give_the_same_bytes() -> None:
-    outputs = [Path("metrics/evaluate.json"), *map(Path("metrics/plots").joinpath, PLOTS)]
     stage.main()
-    before = [path.read_bytes() for path in outputs]
-    for path in outputs:
+    before = {path: path.read_bytes() for path in outputs()}
+    assert [path.as_posix() for path in before] == [
+        "data/evaluation/methods.png",
+        "data/evaluation/table.json",
+        "data/evaluation/table.md",
+        "data/evaluation/warm_cold.png",
+        "metrics/evaluate.json",
+        "metrics/plots/roc.csv",
+        "metrics/plots/slices.csv",
+        "metrics/table.csv",
+    ]
+    for path in before:
         path.unlink()
     stage.main()
-    assert [path.read_bytes() for path in outputs] == before
-
-
-PLOTS = ("roc.csv", "slices.csv")
+    assert {path: path.read_bytes() for path in outputs()} == before
 
 
 def test_the_protocol_stands_in_the_file(folder: Path, test_rows: pd.DataFrame) -> None:
@@ -187,7 +265,8 @@ def test_roc_points_lie_on_each_methods_curve() -> None:
     found = evaluate()
     points = pd.read_csv("metrics/plots/roc.csv")
     assert list(points.columns) == ["method", "fpr", "tpr"]
-    for title, method in (("text", "text"), ("codes", "codes"), ("BinMF", "binmf")):
+    assert list(points["method"].unique()) == [TITLES[method] for method in METHODS]
+    for method, title in TITLES.items():
         curve = points[points["method"] == title]
         assert area(curve["fpr"], curve["tpr"]) == pytest.approx(found[method]["auc"], abs=1e-5)
 
@@ -197,8 +276,10 @@ def test_a_long_roc_curve_is_thinned_and_keeps_its_ends_and_area() -> None:
     labels = rng.integers(0, 2, 5000)
     scores = {method: labels + rng.normal(size=5000) for method in METHODS}
     flags = np.ones(5000, dtype=bool)
-    points = roc_points(ScoredRows(np.arange(5000), labels, flags, flags, scores, {}, 5000, 5000))
-    for (_, curve), method in zip(points.groupby("method", sort=False), METHODS, strict=True):
+    rows = ScoredRows(np.arange(5000), labels, flags, flags, scores, {}, 5000, 5000)
+    points = roc_points(rows, TITLES)
+    assert list(points["method"].unique()) == list(TITLES.values())
+    for (_, curve), method in zip(points.groupby("method", sort=False), TITLES, strict=True):
         assert MOST_POINTS / 2 < len(curve) <= MOST_POINTS
         assert curve["fpr"].is_monotonic_increasing and curve["tpr"].is_monotonic_increasing
         assert (curve[["fpr", "tpr"]].to_numpy()[[0, -1]] == [[0, 0], [1, 1]]).all()
@@ -212,7 +293,7 @@ def test_slice_bars_are_the_slices_of_the_metrics() -> None:
     bars = pd.read_csv("metrics/plots/slices.csv").set_index(["method", "slice"])["auc"]
     for name in ("warm", "cold"):
         rows = found["codes"][name]["rows"]
-        assert bars["codes", f"{name} ({rows} rows)"] == pytest.approx(
+        assert bars["BinLLM", f"{name} ({rows} rows)"] == pytest.approx(
             found["codes"][name]["auc"], abs=1e-6
         )
     assert len(bars) == 6
@@ -220,11 +301,7 @@ def test_slice_bars_are_the_slices_of_the_metrics() -> None:
 
 def test_an_undefined_metric_is_left_out(folder: Path, test_rows: pd.DataFrame) -> None:
     """No row is cold, and every label is 1: no AUC, no ROC, no NaN, but counts."""
-    write_table(
-        test_rows.assign(label=1, seen=True),
-        Path("data/interactions/test.parquet"),
-        INTERACTIONS,
-    )
+    write_test_rows(test_rows.assign(label=1, seen=True))
     for method in METHODS:
         write_predictions(method, predictions(method).assign(label=1))
     found = evaluate()
@@ -245,14 +322,15 @@ def test_the_stage_prints_a_table_that_says_who_is_better(
         assert f"{found[method]['auc']:.4f}" in printed
         assert f"{found[method]['intervals']['uauc']['low']:.4f}" in printed
     assert f"{found['difference']['auc']['value']:+.4f}" in printed
-    assert "codes rank better than text" in printed
+    assert "BinLLM ranks better than TALLRec" in printed
+    assert "BinLLM ranks better than BinMF" in printed
 
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (0.1, 0.2, "rank better than text"),
-        (-0.2, -0.1, "rank worse than text"),
+        (0.1, 0.2, "ranks better than TALLRec"),
+        (-0.2, -0.1, "ranks worse than TALLRec"),
         (-0.1, 0.1, "cannot be told apart"),
     ],
 )
@@ -260,18 +338,63 @@ def test_the_verdict_follows_the_interval(
     folder: Path, low: float, high: float, expected: str
 ) -> None:
     stage.main()
-    quality = json.loads(Path("metrics/evaluate.json").read_text())
-    quality["difference"]["auc"] = {"value": (low + high) / 2, "low": low, "high": high}
-    assert expected in summary_table(quality).splitlines()[-2]
+    table = written_table()
+    difference = {"value": (low + high) / 2, "low": low, "high": high}
+    table["methods"]["text"]["difference"]["auc"] = difference
+    assert expected in summary_table(table, ["text", "binmf"]).splitlines()[-2]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_further_metric_is_measured_and_stands_in_every_form(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file in the folder of metrics is all that it takes."""
+    further = ModuleType("stages.measures.metrics.first")
+    first = metrics.UserMetric(
+        "first of {k}", lambda uids, labels, scores, k: np.array([0.25, 0.5])
+    )
+    monkeypatch.setattr(further, "METRIC", first, raising=False)
+    monkeypatch.setitem(sys.modules, further.__name__, further)
+    monkeypatch.setattr(metrics, "modules_below", lambda package: ["auc", "first", "ndcg", "uauc"])
+    found = evaluate()
+    for method in METHODS:
+        assert found[method]["first"] == written_table()["methods"][method]["first"] == 0.375
+    assert written_table()["methods"]["binmf"]["all_rows"]["first"] == 0.375
+    assert (pd.read_csv("metrics/table.csv")["first"] == 0.375).all()
+    assert "| first of 5 | NDCG@5 |" in Path("data/evaluation/table.md").read_text()
+    heading, *lines = capsys.readouterr().out.splitlines()[3:7]
+    assert heading.split()[-3:] == ["of", "5", "NDCG@5"]
+    assert all(line.split()[-2] == "0.3750" for line in lines)
+
+
+@pytest.mark.usefixtures("folder")
+def test_every_row_that_is_drawn_has_a_colour() -> None:
+    """A scale with a fixed domain draws nothing for what is not in it."""
+    write_row("id_only", predictions("text"))
+    write_row("wide", predictions("binmf"))
+    write_plan(["binmf", "wide", "text", "id_only", "codes"])
+    stage.main()
+    drawn = list(pd.read_csv("metrics/plots/roc.csv")["method"].unique())
+    assert drawn == ["BinMF", "codes, wide", "TALLRec", "BinLLM, ID-only", "BinLLM"]
+    roc = json.loads((ROOT / ".dvc/plots/roc.json").read_text())["layer"][-1]["encoding"]["color"]
+    assert "domain" not in roc["scale"]
+    assert roc["sort"] == ["TALLRec", "BinLLM", "BinMF"], "so that these keep their colours"
+    slices = json.loads((ROOT / ".dvc/plots/slices.json").read_text())["spec"]["encoding"]["color"]
+    assert slices["scale"]["domain"] == [paper.TITLES[method] for method in IN_SLICES]
 
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
-    ("template", "x", "y"), [("roc", "fpr", "tpr"), ("slices", "slice", "auc")]
+    ("template", "file", "x", "y"),
+    [
+        ("roc", "plots/roc.csv", "fpr", "tpr"),
+        ("slices", "plots/slices.csv", "slice", "auc"),
+        ("methods", "table.csv", "auc", "title"),
+    ],
 )
-def test_dvc_fills_the_plots_templates(template: str, x: str, y: str) -> None:
+def test_dvc_fills_the_plots_templates(template: str, file: str, x: str, y: str) -> None:
     stage.main()
-    check_filled(template, x, y, pd.read_csv(f"metrics/plots/{template}.csv"))
+    check_filled(template, x, y, pd.read_csv(f"metrics/{file}").fillna(""))
 
 
 @pytest.mark.parametrize(
@@ -299,7 +422,7 @@ def refuse(expected: str) -> None:
     with pytest.raises(InputError, match=expected) as caught:
         stage.main()
     assert "\n" not in str(caught.value)
-    assert not Path("metrics").exists()
+    assert not outputs()
 
 
 @pytest.mark.usefixtures("folder")
@@ -382,4 +505,29 @@ def test_a_missing_file_ends_the_stage_in_one_line_with_status_2(folder: Path) -
     )
     assert done.returncode == 2
     assert done.stderr == ("error: data/predictions/codes.parquet: no such file; run `dvc repro`\n")
-    assert not Path("metrics").exists()
+    assert not outputs()
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ndcg_k", 0),
+        ("replicates", 1),
+        ("replicates", 200.5),
+        ("level", 1),
+        ("level", 0),
+        ("level", "high"),
+    ],
+)
+def test_a_bad_value_is_refused(key: str, value: Any) -> None:
+    good = {"ndcg_k": 5, "replicates": 200, "level": 0.95}
+    section = json.dumps({**good, key: value})
+    Path("params.yaml").write_text(f"seed: 1\ndataset: ml-100k\nevaluate: {section}\n")
+    refuse(rf"params\.yaml: evaluate\.{key} = {value!r}: ")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_missing_key_is_refused() -> None:
+    Path("params.yaml").write_text(PARAMS.replace("replicates: 200, level: 0.95}", "level: 0.5}"))
+    refuse(r"params\.yaml: evaluate\.replicates is missing")

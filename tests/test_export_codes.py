@@ -1,5 +1,6 @@
 """The stage `export_codes`."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,12 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from stages.common.codes import from_dotted, pack
-from stages.common.tables import ITEM_CODES, ITEMS, USER_CODES, USERS, read_table, write_table
-from stages.export_codes.__main__ import main
+from stages.export_codes import main
+from stages.io.tables import ITEM_CODES, ITEMS, USER_CODES, USERS, read_table, write_table
+from stages.prompts.codes import from_dotted, pack
 from tests.refusals import assert_one_line
 
-CODES = Path("models/hash/codes.safetensors")
+CODES = Path("models/hash/binmf/codes.safetensors")
 N_TRAIN = {"users": [3, 0, 5, 1, 2], "items": [1, 2, 0]}
 
 
@@ -39,9 +40,9 @@ def write_codes(width: int = 32, n_users: int = 5, n_items: int = 3) -> dict[str
 @pytest.mark.parametrize("width", [8, 32, 64])
 def test_every_form_gives_the_learned_bits_back(project: Path, width: int) -> None:
     codes = write_codes(width)
-    main()
+    main("binmf")
     for name, schema in (("users", USER_CODES), ("items", ITEM_CODES)):
-        table = read_table(Path(f"data/codes/{name}.parquet"), schema).to_pandas()
+        table = read_table(Path(f"data/codes/binmf/{name}.parquet"), schema).to_pandas()
         assert len(table) == len(N_TRAIN[name])
         for id_, line in zip(table.iloc[:, 0], table.itertuples(), strict=True):
             assert [bit == "1" for bit in line.bits] == codes[name][id_].tolist()
@@ -50,19 +51,26 @@ def test_every_form_gives_the_learned_bits_back(project: Path, width: int) -> No
 
 def test_codes_without_a_train_row_are_marked_untrained(project: Path) -> None:
     write_codes()
-    main()
+    main("binmf")
     for name in ("users", "items"):
-        trained = pd.read_parquet(f"data/codes/{name}.parquet").trained
+        trained = pd.read_parquet(f"data/codes/binmf/{name}.parquet").trained
         assert trained.tolist() == [n > 0 for n in N_TRAIN[name]]
 
 
 def test_the_same_codes_give_the_same_bytes(project: Path) -> None:
     write_codes()
-    paths = [project / f"data/codes/{name}.parquet" for name in ("users", "items")]
-    main()
+    paths = [project / f"data/codes/binmf/{name}.parquet" for name in ("users", "items")]
+    main("binmf")
     first = [path.read_bytes() for path in paths]
-    main()
+    main("binmf")
     assert [path.read_bytes() for path in paths] == first
+
+
+def test_each_set_of_codes_has_a_folder_of_its_own(project: Path) -> None:
+    write_codes()
+    CODES.parent.rename("models/hash/wide")
+    main("wide")
+    assert [path.name for path in Path("data/codes").iterdir()] == ["wide"]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +99,5 @@ def test_missing_or_broken_codes_end_in_one_line(
 
 
 def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:
-    assert_one_line(capsys, main, message)
-    assert not Path("data/codes/users.parquet").exists()
-    assert not Path("data/codes/items.parquet").exists()
+    assert_one_line(capsys, partial(main, "binmf"), message)
+    assert not Path("data/codes/binmf").exists()

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.download import DOWNLOADS, Checksum
-from stages.common.errors import InputError
-from stages.fetch_data import sources
-from stages.fetch_data.sources import PLACES, Place, fetch
+from stages import datasets
+from stages.datasets.building import places
+from stages.datasets.building.places import Place
+from stages.io.downloads import DOWNLOADS, Checksum
+from stages.io.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 ML_1M = {"ratings.dat": "1::1::5::956703932\n", "movies.dat": "1::A (1990)::Drama\n"}
@@ -61,6 +62,10 @@ def content(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def fetch(dataset: str, source: str | None, folder: Path) -> None:
+    places.fetch(dataset, datasets.load(dataset).place, source, folder)
+
+
 def test_a_folder_gives_the_files_of_the_set_and_no_others(tmp_path: Path) -> None:
     fill(tmp_path / "in", {**ML_1M, "users.dat": "secret"})
     fetch("ml-1m", "in", tmp_path / "raw")
@@ -82,19 +87,17 @@ def test_an_archive_gives_the_files_wherever_they_lie_in_it(tmp_path: Path) -> N
 
 
 def test_an_archive_is_fetched_from_its_own_place_and_verified(
-    tmp_path: Path, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, served: tuple[Path, str]
 ) -> None:
     folder, url = served
     path = archive(folder / "ml-1m.zip", {f"ml-1m/{name}": text for name, text in ML_1M.items()})
     md5 = Checksum("md5", hashlib.md5(path.read_bytes()).hexdigest())
-    place = Place(PLACES["ml-1m"].files, urls=((f"{url}/ml-1m.zip", md5),))
-    monkeypatch.setitem(sources.PLACES, "ml-1m", place)
-    fetch("ml-1m", None, tmp_path / "raw")
+    place = Place(datasets.load("ml-1m").place.files, urls=((f"{url}/ml-1m.zip", md5),))
+    places.fetch("ml-1m", place, None, tmp_path / "raw")
     assert content(tmp_path / "raw") == ML_1M
     wrong = Place(place.files, urls=((f"{url}/ml-1m.zip", Checksum("md5", "0")),))
-    monkeypatch.setitem(sources.PLACES, "ml-1m", wrong)
     with pytest.raises(InputError, match="md5 is"):
-        fetch("ml-1m", None, tmp_path / "raw2")
+        places.fetch("ml-1m", wrong, None, tmp_path / "raw2")
 
 
 def test_a_url_that_ends_in_a_slash_is_a_folder(tmp_path: Path, served: tuple[Path, str]) -> None:

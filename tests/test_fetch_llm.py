@@ -17,10 +17,10 @@ import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
-from stages.common.errors import InputError
-from stages.fetch_llm.folder import digest_of, files_of
-from stages.fetch_llm.origin import WHEELS, Folder, Hub, resolve
-from stages.fetch_llm.write import write_llm
+from stages.io.errors import InputError
+from stages.llm.fetching.folder import digest_of, files_of
+from stages.llm.fetching.origin import WHEELS, Folder, Hub, resolve
+from stages.llm.fetching.write import write_llm
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

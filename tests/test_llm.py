@@ -10,29 +10,26 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers import AutoModelForCausalLM
 
-from stages.common.errors import InputError
-from stages.common.progress import Progress
-from stages.llm.batching import (
-    collate,
-    group_rows,
-    pack,
-    shuffled_batches,
-)
-from stages.llm.model import (
-    Llm,
+from stages.io.errors import InputError
+from stages.io.progress import Progress
+from stages.llm.adapters import (
     add_adapter,
     check_adapter,
     load_adapter,
-    load_llm,
-    resolve_precision,
     store_adapter,
     trainable_parameters,
 )
-from stages.llm.scoring import batch_scores, score_prompts
-from stages.llm.soft_tokens import tokenize
-from stages.llm.tokenizer import answer_id, load_tokenizer
-from stages.llm.tuning import LabelledPrompts, Tuned, tune
+from stages.llm.hardware import resolve_precision
+from stages.llm.load import Llm, load_llm
+from stages.llm.packing import collate, group_rows, pack, shuffled_batches
+from stages.llm.params import Tuning
+from stages.llm.score import batch_scores, score_prompts
+from stages.llm.tune import LabelledPrompts, Tuned, tune
+from stages.prompts.tokenizer import answer_id, load_tokenizer, tokenize
 
+TUNING = Tuning(
+    epochs=3, batch_rows=8, micro_tokens=600, weight_decay=0.0, warmup=0.1, evaluations=3
+)
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear", "last_layers": None}
 
 
@@ -201,23 +198,20 @@ def train(
     data: LabelledPrompts,
     scratch: Path,
     valid: LabelledPrompts | None = None,
-    **changes: object,
+    **changes: int,
 ) -> Tuned:
-    settings_ = {
-        "score": "yes_minus_no",
-        "epochs": 3,
-        "batch_rows": 8,
-        "micro_tokens": 600,
-        "learning_rate": 2e-3,
-        "weight_decay": 0.0,
-        "warmup": 0.1,
-        "evaluations": 3,
-        "seed": 1,
-        "title": "test",
-    }
-    llm = adapted(folder, dropout=0.1)
-    valid = valid or planted(128, 99)
-    return tune(llm, [data], valid, scratch=scratch, **{**settings_, **changes})
+    """Trains a new adapter; `changes` are those of `TUNING`."""
+    return tune(
+        adapted(folder, dropout=0.1),
+        [data],
+        valid or planted(128, 99),
+        settings=TUNING.model_copy(update=changes),
+        score="yes_minus_no",
+        learning_rate=2e-3,
+        seed=1,
+        scratch=scratch,
+        title="test",
+    )
 
 
 def shuffled(data: LabelledPrompts) -> LabelledPrompts:
@@ -243,7 +237,7 @@ def test_a_cut_training_ends_with_the_same_adapter(
 ) -> None:
     data = planted(160, 0)
     whole = train(tiny_llm_folder, data, tmp_path / "whole")
-    monkeypatch.setattr("stages.llm.tuning.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("stages.llm.tune.CHECKPOINT_SECONDS", 0.0)
     advance = Progress.advance
     for cut_after in (3, 20, 30):  # steps since the last start; 60 in all
         steps = iter(range(1000))

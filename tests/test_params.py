@@ -1,6 +1,5 @@
 """`params.yaml`: what is read, and that every bad value ends in one line that helps."""
 
-import importlib
 import json
 import os
 import re
@@ -10,11 +9,28 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 from ruamel.yaml import YAML
 
-from stages.common.errors import InputError
-from stages.common.params import TRACE_VARIABLE, Section, load_section, load_shared
+from stages import datasets, methods
+from stages.collab.recipes import PretrainHash, recipe
+from stages.datasets.building.params import FetchData, Preprocess
+from stages.io.errors import InputError
+from stages.io.params import (
+    TRACE_VARIABLE,
+    Section,
+    entries,
+    known_entry,
+    load_key,
+    load_section,
+    load_shared,
+)
+from stages.llm.cost import Cost
+from stages.llm.method import LlmMethod, Shared, Training
+from stages.llm.params import Scoring, TrainLora
+from stages.llm.variants import VariantEntry, training_settings
+from stages.measures.quality import Evaluate
+from stages.prompts.settings import MaterializePrompts, PromptsEntry, prompt_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = """\
@@ -27,6 +43,12 @@ tune:
   rows: null
   kind: fast
   shuffle: true
+deep:
+  tune: {rate: 0.5, rows: 3, kind: slow, shuffle: false}
+  names: [a, b]
+sets:
+  plain: {}
+  wide_2: {dim: 64}
 """
 
 
@@ -37,6 +59,13 @@ class Tune(Section):
     rows: int | None = Field(ge=1)
     kind: Literal["fast", "slow"]
     shuffle: bool
+
+
+class Both(Section):
+    """A section with a section within."""
+
+    tune: Tune
+    names: list[str]
 
 
 def write(tmp_path: Path, found: str = "", replacement: str = "") -> Path:
@@ -51,6 +80,8 @@ def refusal(tmp_path: Path, found: str, replacement: str, key: str = "tune") -> 
     with pytest.raises(InputError) as caught:
         if key == "tune":
             load_section(Tune, "tune", path)
+        elif key == "dataset":
+            datasets.chosen(path)
         else:
             load_shared(key, path)  # type: ignore[arg-type]
     message = str(caught.value)
@@ -63,7 +94,7 @@ def test_good_values_are_read_as_they_are(tmp_path: Path) -> None:
     tune = load_section(Tune, "tune", path)
     assert (tune.rate, tune.rows, tune.kind, tune.shuffle) == (0.001, None, "fast", True)
     assert (load_shared("seed", path), load_shared("compress", path)) == (1, False)
-    assert load_shared("dataset", path) == "ml-100k"
+    assert datasets.chosen(path) == load_shared("dataset", path) == "ml-100k"
     assert load_shared("llm", path).source == "smollm2-135m"
 
 
@@ -118,7 +149,13 @@ def test_a_bad_section_is_told_by_key_value_and_what_is_allowed(
         ("seed", "seed: 1", "sed: 1", "key 'seed' is missing"),
         ("compress", "compress: false", "compress: off", "compress = 'off': input should be a"),
         ("compress", "compress: false", "compress: 0", "compress = 0: input should be a valid"),
-        ("dataset", "ml-100k", "ml-10k", "dataset = 'ml-10k': input should be 'ml-100k', 'ml-1m'"),
+        (
+            "dataset",
+            "ml-100k",
+            "ml-10k",
+            "dataset = 'ml-10k': input should be 'amazon-book', 'ml-100k', 'ml-1m' or 'table'",
+        ),
+        ("dataset", "dataset: ml-100k", "data: ml-100k", "key 'dataset' is missing"),
         ("llm", "layers: null", "layers: 0", "llm.layers = 0: input should be greater than or"),
         ("llm", "smollm2-135m", "''", "llm.source = '': string should have at least 1 character"),
         ("llm", "revision: null", "revision: 7", "llm.revision = 7: input should be a valid str"),
@@ -136,6 +173,107 @@ def test_a_bad_shared_key_is_told_by_key_value_and_what_is_allowed(
     tmp_path: Path, key: str, found: str, replacement: str, expected: str
 ) -> None:
     assert refusal(tmp_path, found, replacement, key).startswith(expected)
+
+
+# Parts of sections, values in place of others, and tables of entries.
+
+
+def test_a_part_of_a_section_is_read_by_its_dotted_name(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    assert load_section(Tune, "deep.tune", path).kind == "slow"
+    assert load_key("deep.names", TypeAdapter(list[str]), path) == ["a", "b"]
+    path = write(tmp_path, "rows: 3", "rows: 0")
+    with pytest.raises(InputError) as caught:
+        load_section(Tune, "deep.tune", path)
+    expected = "deep.tune.rows = 0: input should be greater than or equal to 1"
+    assert str(caught.value) == f"{path}: {expected}"
+
+
+@pytest.mark.parametrize("name", ["deep.tuna", "deep.names.a", "seed.a", "rest.tune"])
+def test_a_part_that_is_not_there_is_missing(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path)
+    with pytest.raises(InputError) as caught:
+        load_section(Tune, name, path)
+    assert str(caught.value) == f"{path}: section {name!r} is missing or no mapping"
+    with pytest.raises(InputError) as caught:
+        load_key(name, TypeAdapter(list[str]), path)
+    assert str(caught.value) == f"{path}: key {name!r} is missing"
+
+
+def test_a_key_of_another_kind_is_told_by_its_place(tmp_path: Path) -> None:
+    path = write(tmp_path, "[a, b]", "[a, 7]")
+    with pytest.raises(InputError) as caught:
+        load_key("deep.names", TypeAdapter(list[str]), path)
+    assert str(caught.value) == f"{path}: deep.names.1 = 7: input should be a valid string"
+
+
+def test_changes_take_the_place_of_values_parts_within_parts(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    changed = load_section(Both, "deep", path, changes={"tune": {"rows": None}, "names": ["c"]})
+    unchanged = load_section(Both, "deep", path)
+    assert changed.names == ["c"] and unchanged.names == ["a", "b"]
+    assert changed.tune.model_dump() == {**unchanged.tune.model_dump(), "rows": None}
+    assert load_section(Both, "deep", path, changes={}) == unchanged
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"tune": {"rate": -1}}, "sets.a.changes.tune.rate = -1: input should be greater than 0"),
+        ({"tune": {"speed": 9}}, "sets.a.changes.tune.speed is unknown"),
+        ({"tune": 5}, "sets.a.changes.tune = 5: input should be a valid dictionary"),
+        ({"names": {"a": 1}}, "sets.a.changes.names = {'a': 1}: input should be a valid list"),
+        ({"names": ["a", 7]}, "sets.a.changes.names.1 = 7: input should be a valid string"),
+        ({"speed": 9}, "sets.a.changes.speed is unknown; allowed in sets.a.changes: tune, names"),
+    ],
+)
+def test_a_bad_change_is_told_where_it_stands(
+    tmp_path: Path, changes: dict[str, Any], expected: str
+) -> None:
+    path = write(tmp_path)
+    with pytest.raises(InputError) as caught:
+        load_section(Both, "deep", path, changes=changes, changed_in="sets.a.changes")
+    assert str(caught.value).startswith(f"{path}: {expected}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("changes", [{}, {"names": ["c"]}, {"tune": {"rows": 5}}])
+def test_a_bad_value_beside_good_changes_is_told_where_it_stands(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    path = write(tmp_path, "rate: 0.5", "rate: 0")
+    with pytest.raises(InputError) as caught:
+        load_section(Both, "deep", path, changes=changes, changed_in="sets.a.changes")
+    assert str(caught.value) == f"{path}: deep.tune.rate = 0: input should be greater than 0"
+
+
+def test_entries_are_read_as_they_stand(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    assert entries("sets", path) == {"plain": {}, "wide_2": {"dim": 64}}
+    assert list(entries("sets", path)) == ["plain", "wide_2"]
+    assert known_entry("sets", "wide_2", path) == {"dim": 64}
+    with pytest.raises(InputError) as caught:
+        known_entry("sets", "wide", path)
+    assert str(caught.value) == f"{path}: sets has no 'wide'; expected plain, wide_2"
+
+
+@pytest.mark.parametrize("name", ["../wide", "Wide", "a.b", "a-b", "'a b'", "_a", "2", "''"])
+def test_an_entry_whose_name_no_file_should_have_is_refused(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, "wide_2:", f"{name}:")
+    with pytest.raises(InputError) as caught:
+        entries("sets", path)
+    assert str(caught.value).startswith(f"{path}: sets.") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("written", ["5", "[a]", "null", "{dim: 64}"])
+def test_a_table_of_anything_but_entries_is_refused(tmp_path: Path, written: str) -> None:
+    path = write(tmp_path, "sets:\n  plain: {}\n  wide_2: {dim: 64}\n", f"sets: {written}\n")
+    with pytest.raises(InputError) as caught:
+        entries("sets", path)
+    assert str(caught.value).startswith(f"{path}: sets") and "\n" not in str(caught.value)
+
+
+# Broken files, and a real stage.
 
 
 @pytest.mark.parametrize(
@@ -208,20 +346,90 @@ def project_params() -> dict[str, Any]:
     return YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
 
 
-@pytest.mark.parametrize("key", ["seed", "compress", "dataset", "llm"])
+SHARED = ("seed", "compress", "dataset", "llm", "processes", "split_weights")
+# Not sections: of some the parts are, of others the entries.
+TABLES = ("codes", "prompts", "variants", "compare", "compare_llm")
+MODELS: dict[str, type[Section]] = {
+    "fetch_data": FetchData,
+    "preprocess": Preprocess,
+    "pretrain_hash": PretrainHash,
+    "materialize_prompts": MaterializePrompts,
+    "train_lora": TrainLora,
+    "predict": Scoring,
+    "cost": Cost,
+    "evaluate": Evaluate,
+    "compare_llm.protocol": Shared,
+    "compare_llm.training": Training,
+    **{
+        f"{'compare_llm' if isinstance(method, LlmMethod) else 'compare'}.{name}": method.settings
+        for name, method in ((name, methods.load(name)) for name in methods.names())
+    },
+    **{f"prompts.{name}": PromptsEntry for name in project_params()["prompts"]},
+    **{f"variants.{name}": VariantEntry for name in project_params()["variants"]},
+}
+
+
+@pytest.mark.parametrize("key", SHARED)
 def test_the_projects_shared_keys_are_allowed(key: Any) -> None:
     load_shared(key, ROOT / "params.yaml")
 
 
-@pytest.mark.parametrize(
-    "section",
-    [name for name, value in project_params().items() if isinstance(value, dict) and name != "llm"],
-)
+def test_the_projects_data_set_is_one_of_those_that_have_a_file() -> None:
+    assert datasets.names() == ["amazon-book", "ml-100k", "ml-1m", "table"]
+    assert datasets.chosen(ROOT / "params.yaml") in datasets.names()
+
+
+@pytest.mark.parametrize("section", MODELS)
 def test_each_section_of_the_project_fits_its_stages_model(section: str) -> None:
-    module = importlib.import_module(f"stages.{section}.params")
-    model = getattr(module, section.title().replace("_", ""))
-    loaded = load_section(model, section, ROOT / "params.yaml")
-    assert set(project_params()[section]) == set(type(loaded).model_fields)
+    raw: Any = project_params()
+    for key in section.split("."):
+        raw = raw[key]
+    if section.startswith(("prompts.", "variants.")):
+        raw = {"changes": {}, **raw}  # the one key that may be left out
+    assert_same_keys(raw, load_section(MODELS[section], section, ROOT / "params.yaml"))
+
+
+def assert_same_keys(raw: dict[str, Any], loaded: Section) -> None:
+    """The file has exactly the model's keys, in sections within sections, too."""
+    assert set(raw) == set(type(loaded).model_fields)
+    for key, value in dict(loaded).items():
+        if isinstance(value, Section):
+            assert_same_keys(raw[key], value)
+
+
+@pytest.mark.parametrize("name", project_params()["codes"])
+def test_each_set_of_codes_of_the_project_changes_its_section(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(ROOT)
+    params = project_params()
+    assert recipe(name).model_dump() == {**params["pretrain_hash"], **params["codes"][name]}
+
+
+def test_the_project_has_no_key_without_a_model() -> None:
+    params = project_params()
+    assert set(params) == {*SHARED, *TABLES, *(name for name in MODELS if "." not in name)}
+    parts = {f"{table}.{key}" for table in TABLES for key in params[table]}
+    lists = {"compare.methods", "compare.seeds", "compare_llm.methods", "compare_llm.on_vectors"}
+    codes = {f"codes.{name}" for name in params["codes"]}
+    assert parts == {*lists, *codes, *(name for name in MODELS if "." in name)}
+
+
+def test_entries_that_stand_in_comments_are_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    text, n = re.subn(r"^  # (?=\w+: \{.*\}$)", "  ", text, flags=re.MULTILINE)
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    read = {"codes": recipe, "prompts": prompt_settings, "variants": training_settings}
+    before = project_params()
+    found = {table: set(entries(table)) - set(before[table]) for table in read}
+    assert sum(map(len, found.values())) == n >= 6
+    assert found["variants"] == {"id_only", "intuitive", "compressed"}
+    for table, names in found.items():
+        for name in names:
+            read[table](name)
 
 
 def test_each_key_of_the_project_has_a_comment() -> None:

@@ -3,7 +3,7 @@
 Which stages a change re-runs is read off real runs, since a dry run does not cascade.
 """
 
-import ast
+import hashlib
 import json
 import os
 import re
@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -22,14 +23,16 @@ from dvc.repo import Repo
 from imports import ROOT, files_of
 from ruamel.yaml import YAML
 
-from stages.fetch_data.sources import fetch
+from stages import datasets
+from stages.datasets.building.places import fetch
 
 STAGES = [
+    "plan",
     "fetch_data",
     "fetch_llm",
     "preprocess",
-    "pretrain_hash",
-    "export_codes",
+    "pretrain_hash@binmf",
+    "export_codes@binmf",
     "materialize_prompts@text",
     "materialize_prompts@codes",
     "train_lora@text",
@@ -37,28 +40,18 @@ STAGES = [
     "predict@text",
     "predict@codes",
     "cost",
-    "evaluate",
-    "choose_methods",
     "compare@mf",
     "compare@lightgcn",
     "compare@sasrec",
     "compare@din",
-    "fetch_encoder",
-    "compare_ctrl",
-    "compare_llm@icl",
-    "compare_llm@prompt4nr",
-    "compare_llm@personprompt",
-    "compare_llm@collm_mf",
-    "compare_llm@collm_din",
-    "ablate@binllm_id_only",
-    "ablate@binllm_intuitive",
-    "ablate@binllm_compressed",
-    "report",
+    "evaluate",
 ]
 # Read, but deliberately listed nowhere: how processes share the work changes no result.
 NO_KEYS = {"processes", "split_weights"}
-MEASURED = {"evaluate", "report"}
-AFTER_CODES = {"materialize_prompts@codes", "train_lora@codes", "predict@codes", *MEASURED}
+AFTER_CODES = {"materialize_prompts@codes", "train_lora@codes", "predict@codes", "evaluate"}
+# Stages whose items differ in the keys they read: these are params of `plan`, which writes what
+# they come to into the file on which an item depends.
+BY_ITEM = {"pretrain_hash", "materialize_prompts", "train_lora"}
 SMALL = {
     "llm.source": "{llm}",
     "fetch_data.source": "{data}",
@@ -79,22 +72,21 @@ SMALL = {
     "cost.rows": 4,
     "cost.repeats": 1,
     "evaluate.replicates": 50,
-    "report.replicates": 50,
 }
-
-
-# A module they import reads the key, but not on their way through it.
-NOT_ASKED = {
-    ("seed", "materialize_prompts@text"),
-    ("compress", "materialize_prompts@text"),
-    ("compress", "cost"),
-    ("compress", "ablate@binllm_compressed"),
-}
-# What each ablation changes, as one would by hand.
+# Read on the way to what they need, and not looked at.
+NOT_ASKED = {(key, "cost") for key in ("compress", "codes", "materialize_prompts.fields")}
+# What each of the paper's further rows changes, as one would by hand; and as rows of their own.
 ABLATIONS: dict[str, dict[str, object]] = {
-    "binllm_id_only": {"materialize_prompts.fields": "codes", "train_lora.tuning": "intuitive"},
-    "binllm_intuitive": {"train_lora.tuning": "intuitive"},
-    "binllm_compressed": {"compress": "true"},
+    "id_only": {"materialize_prompts.fields": "codes", "train_lora.tuning": "intuitive"},
+    "intuitive": {"train_lora.tuning": "intuitive"},
+    "compressed": {"compress": "true"},
+}
+ROWS: dict[str, object] = {
+    "+prompts.id_only": "{content: codes/binmf, changes: {fields: codes}}",
+    "+prompts.compressed": "{content: codes/binmf, changes: {compress: true}}",
+    "+variants.id_only": "{prompts: id_only, start: llm}",
+    "+variants.intuitive": "{prompts: codes, start: llm}",
+    "+variants.compressed": "{prompts: compressed, start: adapters/text}",
 }
 
 
@@ -122,30 +114,33 @@ PIPELINE = resolved_pipeline()
 
 
 @pytest.mark.parametrize("stage", sorted(PIPELINE))
-def test_a_stage_depends_on_exactly_the_source_files_it_imports(stage: str) -> None:
-    imported = files_of(stage.split("@")[0])
-    listed: set[str] = set()
-    for dep in PIPELINE[stage]["deps"]:
-        if dep.startswith("stages/"):
-            path = ROOT / dep
-            files = path.rglob("*.py") if path.is_dir() else [path]
-            listed |= {file.relative_to(ROOT).as_posix() for file in files}
-    assert listed == imported
+def test_a_stage_depends_on_its_key_file_and_lists_no_source(stage: str) -> None:
+    deps = PIPELINE[stage]["deps"]
+    if stage == "plan":
+        assert deps == {"stages"}
+        return
+    assert not {dep for dep in deps if dep.startswith("stages")}
+    keys = {dep for dep in deps if dep.startswith("data/plan/")} - {"data/plan/rows.json"}
+    assert keys == {key_file_of(stage)}
 
 
-def test_package_files_hold_docstrings_only() -> None:
-    for path in (ROOT / "stages").rglob("__init__.py"):
-        body = ast.parse(path.read_text()).body
-        assert len(body) == 1 and isinstance(body[0], ast.Expr), path
+def key_file_of(stage: str) -> str:
+    """Returns where `plan` writes what a stage, or an item of one, depends on."""
+    name, _, item = stage.partition("@")
+    by_item = name in BY_ITEM | {"compare", "compare_llm"}
+    return f"data/plan/{name}/{item}" if by_item else f"data/plan/{name}"
 
 
-def test_no_stage_imports_another_and_arrows_point_down() -> None:
-    below = {"common": {"common"}, "llm": {"llm", "common"}, "collab": {"collab", "common"}}
-    for path in (ROOT / "stages").rglob("*.py"):
-        room = path.relative_to(ROOT / "stages").parts[0]
-        allowed = below.get(room, {room, "llm", "collab", "common"})
-        for name in re.findall(r"^\s*(?:from|import) stages\.(\w+)", path.read_text(), re.M):
-            assert name in allowed, f"{path} imports stages.{name}"
+def modules_of(stage: str) -> list[str]:
+    """Returns the modules that a stage runs: its own, and those that a registry finds for it."""
+    name, _, item = stage.partition("@")
+    also = {
+        "fetch_data": ["stages.datasets.ml_100k"],
+        "preprocess": ["stages.datasets.ml_100k"],
+        "compare": [f"stages.methods.{item}"],
+        "evaluate": [f"stages.measures.metrics.{m}" for m in ("auc", "ndcg", "uauc")],
+    }
+    return [f"stages.{name}", *also.get(name, [])]
 
 
 def run(
@@ -189,7 +184,7 @@ def set_params(clone: Path, changes: dict[str, object]) -> None:
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real ml-100k, cut to 60 users."""
     whole, cut = tmp_path_factory.mktemp("ml-100k") / "raw", tmp_path_factory.mktemp("cut")
-    fetch("ml-100k", None, whole)
+    fetch("ml-100k", datasets.load("ml-100k").place, None, whole)
     rows = pd.read_csv(whole / "ml-100k.inter", sep="\t", dtype=str)
     rows[rows["user_id:token"].astype(int) <= 60].to_csv(
         cut / "ml-100k.inter", sep="\t", index=False
@@ -242,6 +237,17 @@ def reproduced(clone: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"plan"}))
+def test_a_key_file_names_exactly_the_sources_that_the_stage_imports(
+    reproduced: Path, stage: str
+) -> None:
+    key = json.loads((reproduced / key_file_of(stage)).read_text())
+    assert set(key["sources"]) == files_of(*modules_of(stage))
+    for name, digest in key["sources"].items():
+        assert hashlib.sha256((reproduced / name).read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.slow
 def test_repro_writes_metrics_for_text_codes_and_binmf(reproduced: Path) -> None:
     quality = json.loads((reproduced / "metrics/evaluate.json").read_text())
     for method in ("text", "codes", "binmf"):
@@ -277,35 +283,29 @@ def test_a_clone_of_the_git_files_alone_has_nothing_to_do(reproduced: Path, tmp_
     assert stages_run(dry) == set() and "> python" not in dry.stdout
 
 
-ID_ONLY, INTUITIVE, COMPRESSED = (f"ablate@{name}" for name in ABLATIONS)
-# An ablation that is not chosen does nothing, but is started where what it would read changes.
 CHANGES: list[tuple[dict[str, object], set[str]]] = [
-    ({"compress": "true"}, AFTER_CODES | {ID_ONLY, INTUITIVE}),
+    ({"compress": "true"}, {"plan"} | AFTER_CODES),
     (
         {"train_lora.tuning": "intuitive"},
-        {"train_lora@codes", "predict@codes", *MEASURED, COMPRESSED},
+        {"plan", "train_lora@codes", "predict@codes", "evaluate"},
     ),
     (
         {"pretrain_hash.dim": 16},
-        AFTER_CODES | {"pretrain_hash", "export_codes", "cost", ID_ONLY, INTUITIVE, COMPRESSED},
+        {"plan", "pretrain_hash@binmf", "export_codes@binmf", "cost"} | AFTER_CODES,
     ),
-    ({"materialize_prompts.fields": "codes"}, AFTER_CODES | {INTUITIVE, COMPRESSED}),
+    ({"materialize_prompts.fields": "codes"}, {"plan"} | AFTER_CODES),
     (
         {"evaluate.replicates": 60, "cost.repeats": 2, "processes": 2, "split_weights": True},
         {"evaluate", "cost"},
     ),
-    ({"compare.mf.epochs": 1}, {"compare@mf", "compare_llm@collm_mf", "report"}),
-    ({"report.replicates": 60}, {"report"}),
+    ({"compare.mf.epochs": 1}, {"compare@mf", "evaluate"}),
     (
-        {"compare.methods": "[mf,lightgcn,din,binmf,icl,collm_mf,binllm_compressed]"},
         {
-            "choose_methods",
-            "ablate@binllm_compressed",
-            "compare@sasrec",
-            "compare_llm@icl",
-            "compare_llm@collm_mf",
-            "report",
+            "compare.methods": "[mf,lightgcn,din]",
+            "compare_llm.methods": "[icl]",
+            "compare_llm.on_vectors": "[mf]",
         },
+        {"plan", "compare_llm@icl", "compare_collm@mf", "evaluate"},
     ),
 ]
 
@@ -322,82 +322,123 @@ def test_a_change_reruns_these_stages_and_going_back_none(
         diff = run(["dvc", "metrics", "diff"], reproduced).stdout
         assert "codes.auc" in diff and "text.auc" not in diff
     if "compare.methods" in changes:
-        table = json.loads((reproduced / "metrics/table.json").read_text())
-        chosen = str(changes["compare.methods"]).strip("[]").split(",")
-        assert set(table["methods"]) == {*chosen, "tallrec", "binllm"}
-    run(["git", "checkout", "-q", "."], reproduced)
-    assert stages_run(run(["dvc", "repro"], reproduced)) == set()
+        table = json.loads((reproduced / "data/evaluation/table.json").read_text())
+        chosen = ["mf", "lightgcn", "din", "binmf", "icl", "collm_mf", "text", "codes"]
+        assert list(table["methods"]) == chosen
+    go_back(reproduced, fewer_rows="compare.methods" in changes)
+
+
+def go_back(clone: Path, *, fewer_rows: bool) -> None:
+    """Returns to the commit: nothing runs, but `evaluate` where files of further rows lie about."""
+    run(["git", "checkout", "-q", "."], clone)
+    run(["git", "clean", "-qfd", "metrics"], clone)  # of further rows, not committed
+    assert stages_run(run(["dvc", "repro"], clone)) <= ({"evaluate"} if fewer_rows else set())
+    assert run(["git", "status", "--porcelain"], clone).stdout == ""
+    assert stages_run(run(["dvc", "repro"], clone)) == set()
+
+
+# A file of each room, and one that no stage of this run imports.
+EDITS: list[tuple[str, set[str]]] = [
+    ("stages/measures/metrics/ndcg.py", {"evaluate"}),
+    ("stages/measures/figures.py", {"evaluate"}),
+    ("stages/methods/mf.py", {"compare@mf"}),
+    ("stages/collab/din.py", {"compare@din"}),
+    ("stages/datasets/ml_100k.py", {"fetch_data", "preprocess"}),
+    ("stages/prompts/write.py", {"materialize_prompts@text", "materialize_prompts@codes"}),
+    ("stages/llm/steps.py", {"train_lora@text", "train_lora@codes"}),
+    ("stages/llm/scoring_run.py", {"predict@text", "predict@codes"}),
+    ("stages/io/downloads.py", {"fetch_data", "fetch_llm", "preprocess"}),
+    ("stages/datasets/ml_1m.py", set()),
+    ("stages/methods/personprompt.py", set()),
+    ("stages/recommend/outputs.py", set()),
+]
 
 
 @pytest.mark.slow
-def test_a_changed_source_file_reruns_only_its_importers(reproduced: Path) -> None:
-    path = reproduced / "stages/evaluate/summary.py"
+@pytest.mark.parametrize(("name", "expected"), EDITS, ids=[name for name, _ in EDITS])
+def test_an_edit_reruns_exactly_the_stages_that_import_the_file(
+    reproduced: Path, name: str, expected: set[str]
+) -> None:
+    importers = {stage for stage in set(STAGES) - {"plan"} if name in files_of(*modules_of(stage))}
+    assert importers == expected
+    path = reproduced / name
     before = path.read_text()
     path.write_text(before + "\n# changed\n")
-    assert stages_run(run(["dvc", "repro"], reproduced)) == {"evaluate"}
+    ran = stages_run(run(["dvc", "repro"], reproduced))
+    # It reads seconds, which differ each time: it runs wherever one of its rows was made anew.
+    assert ran - ({"evaluate"} - expected) == {"plan", *expected}
     path.write_text(before)
     assert stages_run(run(["dvc", "repro"], reproduced)) == set()
 
 
 @pytest.mark.slow
-def test_an_ablation_scores_as_binllm_does_with_that_change(reproduced: Path) -> None:
-    set_params(reproduced, {"compare.methods": list(ABLATIONS)})
-    run([sys.executable, "-m", "stages.choose_methods"], reproduced)
-    assert_keys_read_are_listed(
-        reproduced, {f"ablate@{name}": changes.keys() for name, changes in ABLATIONS.items()}
-    )
-    files = [reproduced / f"data/predictions/{name}.parquet" for name in ABLATIONS]
-    found = {path.stem: pd.read_parquet(path) for path in files}
+def test_a_variant_scores_as_binllm_does_with_that_change(reproduced: Path) -> None:
+    ran = experiment(reproduced, **ROWS)
+    assert ran - {"plan", "evaluate"} == {
+        "materialize_prompts@id_only",  # none for intuitive: it reads the prompts of codes
+        "materialize_prompts@compressed",
+        *(f"{stage}@{name}" for stage in ("train_lora", "predict") for name in ABLATIONS),
+    }
+    found = {
+        name: pd.read_parquet(reproduced / f"data/predictions/{name}.parquet") for name in ABLATIONS
+    }
     for name, changes in ABLATIONS.items():
         run(["git", "checkout", "-q", "."], reproduced)
         experiment(reproduced, **changes)
         changed = pd.read_parquet(reproduced / "data/predictions/codes.parquet")
         pd.testing.assert_frame_equal(found[name], changed)
-    run(["git", "checkout", "-q", "."], reproduced)
-    assert stages_run(run(["dvc", "repro"], reproduced)) == set()
+    go_back(reproduced, fewer_rows=True)
 
 
 @pytest.mark.slow
 def test_stages_read_exactly_the_keys_that_they_list(reproduced: Path) -> None:
-    # Others list their whole sections, the next test looks at the shared keys; ablations, skipped
-    # here, are looked at where they run.
-    others = ("fetch", "preprocess", "pretrain", "export", "compare", "ablate")
-    stages = [stage for stage in PIPELINE if not stage.startswith(others)]
-    assert_keys_read_are_listed(reproduced, dict.fromkeys(stages, ()))
+    others = ("fetch", "preprocess", "export", "compare")  # they list their whole sections
+    assert_keys_read_are_listed(
+        reproduced, [stage for stage in PIPELINE if not stage.startswith(others)]
+    )
     run(["git", "checkout", "-q", "."], reproduced)
 
 
-def assert_keys_read_are_listed(clone: Path, stages: Mapping[str, Collection[str]]) -> None:
+def assert_keys_read_are_listed(clone: Path, stages: Collection[str]) -> None:
     """Runs stages and compares: a key that is read but not listed would be a silent cache error.
 
-    Of each stage keys can be named that it sets itself, whatever `params.yaml` says.
+    What an item of a stage reads for its settings is listed by `plan`, which puts these settings
+    into the file that the item depends on.
     """
     read_by: dict[str, set[str]] = {}
-    for stage, replaced in stages.items():
+    for stage in stages:
         resolved = PIPELINE[stage]
+        name, _, item = stage.partition("@")
         trace = clone.parent / f"{stage}.jsonl"
         run(resolved["cmd"].split(), clone, BINLLM_TRACE_PARAMS=str(trace))
-        read = {json.loads(line) for line in trace.read_text().splitlines()}
-        read -= {*NO_KEYS, *replaced}
+        read = {json.loads(line) for line in trace.read_text().splitlines()} - NO_KEYS
+        read = {key for key in read if (key, name) not in NOT_ASKED}
+        listed = set(resolved["params"])
+        if name in BY_ITEM:
+            listed |= PIPELINE["plan"]["params"]
+        if name == "predict":
+            listed.add(f"variants.{item}.prompts")  # in the path of the prompts it depends on
         for key in read:
-            covered = any(key == k or key.startswith(f"{k}.") for k in resolved["params"])
-            opened = any(k.startswith(f"{key}.") for k in resolved["params"])
+            covered = any(key == k or key.startswith(f"{k}.") for k in listed)
+            opened = any(k.startswith(f"{key}.") for k in listed)
             assert covered or opened, f"{stage} reads {key}, which dvc.yaml does not list"
-        read_by.setdefault(stage.split("@")[0], set()).update(read)
+        read_by.setdefault(name, set()).update(read)
     for command, read in read_by.items():
-        # Over both items: with tuning two_step, only @text makes a new adapter.
-        listed = [PIPELINE[s]["params"] for s in PIPELINE if s.split("@")[0] == command]
-        for key in set().union(*listed):
-            used = any(r == key or r.startswith(f"{key}.") for r in read)
-            assert used, f"{command} lists {key}, which it does not read"
+        if command == "plan":
+            continue  # sections of methods that do not run are listed whole
+        for stage in (stage for stage in stages if stage.split("@")[0] == command):
+            for key in PIPELINE[stage]["params"]:
+                used = any(
+                    r == key or r.startswith(f"{key}.") or key.startswith(f"{r}.") for r in read
+                )
+                assert used, f"{command} lists {key}, which it does not read"
 
 
-def test_shared_keys_are_listed_where_they_are_read() -> None:
-    for stage, resolved in PIPELINE.items():
-        sources = "".join((ROOT / f).read_text() for f in files_of(stage.split("@")[0]))
-        for key in re.findall(r"load_shared\(\"(\w+)\"\)", sources):
-            if (key, stage) not in NOT_ASKED and key not in NO_KEYS:
-                assert key in resolved["params"], f"{stage} reads {key}"
+def test_what_shapes_items_is_listed_by_the_plan() -> None:
+    sections = {"pretrain_hash", "materialize_prompts", "train_lora", "compare_llm"}
+    tables = {"codes", "prompts", "variants", "compare.methods"}
+    shared = {"seed", "compress", "dataset", "predict"}
+    assert PIPELINE["plan"]["params"] == sections | tables | shared
 
 
 @pytest.mark.slow
@@ -443,8 +484,19 @@ BAD_VALUES = [
     ("evaluate.level", 2, "evaluate.level = 2"),
     ("preprocess.engine", "abacus", "preprocess.engine = 'abacus'"),
     ("dataset", "netflix", "dataset = 'netflix'"),
+    ("codes.binmf", {"dim": 30}, "pretrain_hash.dim = 30"),
+    ("prompts.codes.content", "codes/wide", "codes has no 'wide'; expected binmf"),
+    ("variants.codes.start", "adapters/texts", "variants has no 'texts'; expected text, codes"),
+    ("compare.methods", ["mf", "dim"], "compare.methods: 'dim' is no compared method"),
 ]
-STAGE_OF = {"compress": "materialize_prompts codes", "dataset": "preprocess"}
+STAGE_OF = {
+    "compress": "materialize_prompts codes",
+    "dataset": "preprocess",
+    "codes.binmf": "pretrain_hash binmf",
+    "prompts.codes.content": "materialize_prompts codes",
+    "variants.codes.start": "train_lora codes",
+    "compare.methods": "plan",
+}
 
 
 @pytest.fixture
@@ -462,9 +514,9 @@ def test_a_bad_value_ends_in_one_line_and_writes_nothing(
     set_params(params_restored, {key: value})
     before = run(["git", "status", "--porcelain", "--ignored"], params_restored).stdout
     section = key.split(".")[0]
-    default = f"{section} text" if section in {"train_lora", "predict"} else section
-    if section == "materialize_prompts":
-        default = "materialize_prompts codes"
+    items = {"train_lora": "text", "predict": "text", "pretrain_hash": "binmf"}
+    items["materialize_prompts"] = "codes"
+    default = f"{section} {items.get(section, '')}"
     command = STAGE_OF.get(key, default).split()
     result = run(
         [sys.executable, "-m", f"stages.{command[0]}", *command[1:]], params_restored, fails=True
@@ -473,3 +525,115 @@ def test_a_bad_value_ends_in_one_line_and_writes_nothing(
     assert result.stderr.startswith("error: params.yaml: ") and message in result.stderr
     assert result.stderr.count("\n") == 1
     assert run(["git", "status", "--porcelain", "--ignored"], params_restored).stdout == before
+
+
+# What CONTRIBUTING.md says of adding things: its examples are run as they stand there.
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def examples(heading: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """Returns the code of one section of CONTRIBUTING.md by file, and its lines of params.yaml."""
+    found = re.search(rf"^### {re.escape(heading)}\n(.*?)(?=^##|\Z)", CONTRIBUTING, re.M | re.S)
+    assert found, heading
+    files, params = {}, {}
+    for language, body in re.findall(r"^```(\w+)\n(.*?)^```", found[1], re.M | re.S):
+        first, _, rest = body.partition("\n")
+        name = first.removeprefix("# ")
+        if language == "python":
+            files[name] = rest
+        else:
+            assert name == "params.yaml"
+            params = YAML(typ="safe").load(rest)
+    return files, params
+
+
+def merge(into: Any, what: dict[str, Any]) -> None:
+    for key, value in what.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def add(clone: Path, heading: str) -> list[Path]:
+    """Does what a section of CONTRIBUTING.md shows; returns the files that are new."""
+    files, params = examples(heading)
+    for name, code in files.items():
+        assert not (clone / name).exists()
+        (clone / name).write_text(code)
+    yaml = YAML()
+    content = yaml.load(clone / "params.yaml")
+    merge(content, params)
+    yaml.dump(content, clone / "params.yaml")
+    return [clone / name for name in files]
+
+
+def take_back(clone: Path, files: list[Path]) -> None:
+    for path in files:
+        path.unlink()
+    go_back(clone, fewer_rows=True)
+
+
+ADDED: list[tuple[str, str, set[str]]] = [
+    ("A compared method without an LLM", "item_mean", {"compare@item_mean"}),
+    ("A compared method with an LLM", "zero_shot", {"compare_llm@zero_shot"}),
+    ("A variant of BinLLM", "low_rank", {"train_lora@low_rank", "predict@low_rank"}),
+    ("A set of codes", "wide", {"pretrain_hash@wide", "export_codes@wide"}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("heading", "row", "expected"), ADDED, ids=[row for _, row, _ in ADDED])
+def test_a_row_is_added_as_contributing_shows_and_nothing_else_runs(
+    reproduced: Path, heading: str, row: str, expected: set[str]
+) -> None:
+    before = json.loads((reproduced / "data/evaluation/table.json").read_text())["methods"]
+    files = add(reproduced, heading)
+    assert len(files) <= 1
+    assert stages_run(run(["dvc", "repro"], reproduced)) == {"plan", "evaluate"} | expected
+    after = json.loads((reproduced / "data/evaluation/table.json").read_text())["methods"]
+    assert set(after) == {*before, row} and 0 <= after[row]["auc"] <= 1
+    assert {name: after[name] for name in before} == before
+    take_back(reproduced, files)
+
+
+@pytest.mark.slow
+def test_a_metric_is_added_as_contributing_shows_and_only_evaluate_runs(reproduced: Path) -> None:
+    files = add(reproduced, "A metric")
+    assert len(files) == 1
+    assert stages_run(run(["dvc", "repro"], reproduced)) == {"plan", "evaluate"}
+    quality = json.loads((reproduced / "metrics/evaluate.json").read_text())
+    assert 0 <= quality["codes"]["hit_rate"] <= 1
+    assert "hit_rate" in pd.read_csv(reproduced / "metrics/table.csv").columns
+    take_back(reproduced, files)
+
+
+@pytest.mark.slow
+def test_a_data_set_is_added_as_contributing_shows_and_runs_nothing_until_it_is_chosen(
+    reproduced: Path, tmp_path: Path
+) -> None:
+    code, params = examples("A data set")
+    ((name, text),) = code.items()
+    (reproduced / name).write_text(text)
+    assert stages_run(run(["dvc", "repro"], reproduced)) == {"plan"}
+    rows = [
+        f"{user},{film},{1 + (user * film) % 5},{film}" for user in range(9) for film in range(30)
+    ]
+    (tmp_path / "ratings.csv").write_text("\n".join(["user,film,stars,time", *rows, ""]))
+    films = [f"{film},Film {film}" for film in range(30)]
+    (tmp_path / "films.csv").write_text("\n".join(["film,title", *films, ""]))
+    change = {"dataset": params["dataset"], "fetch_data.source": str(tmp_path)}
+    set_params(reproduced, change)
+    ran = stages_run(run(["dvc", "repro", "preprocess"], reproduced))
+    assert ran == {"plan", "fetch_data", "preprocess"}
+    data = json.loads((reproduced / "metrics/data.json").read_text())
+    assert (data["dataset"], data["rows"], data["users"]) == ("tiny-films", 270, 9)
+    take_back(reproduced, [reproduced / name])
+
+
+def test_contributing_has_an_example_for_each_kind_of_thing() -> None:
+    headings = re.findall(r"^### (.+)$", CONTRIBUTING, re.M)
+    shown = [heading for heading, _, _ in ADDED]
+    assert headings == ["A data set", *shown, "An LLM", "A metric"]
+    assert examples("An LLM") == ({}, {"llm": {"source": "path/to/llm"}})  # as the slice's is

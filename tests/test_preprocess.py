@@ -14,26 +14,27 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_table import NAMES, PREPROCESS, names
 from ruamel.yaml import YAML
 
-from stages.common.errors import InputError
-from stages.common.params import load_section
-from stages.common.tables import INTERACTIONS, ITEMS, SPLITS, USERS, read_table
-from stages.preprocess import build as build_module
-from stages.preprocess.build import Built, build, histories
-from stages.preprocess.checks import check, describe
-from stages.preprocess.movielens import read_ml_1m
-from stages.preprocess.params import Preprocess
-from stages.preprocess.protocol import (
+from stages import datasets
+from stages.datasets.building import build as build_module
+from stages.datasets.building.build import Built, build, histories
+from stages.datasets.building.checks import check, describe
+from stages.datasets.building.dataset import protocol
+from stages.datasets.building.params import Preprocess
+from stages.datasets.building.protocol import (
     Fractions,
     HalvedDecember,
     Months,
     PerUser,
     Protocol,
     Split,
-    protocol,
 )
-from stages.preprocess.raw import Raw
+from stages.datasets.building.raw import Raw
+from stages.io.errors import InputError
+from stages.io.params import load_section
+from stages.io.tables import INTERACTIONS, ITEMS, SPLITS, USERS, read_table
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -255,6 +256,49 @@ def test_few_ratings_are_counted_once_and_before_anything_is_removed() -> None:
     assert built.dropped == {"without_title": 0, "few_ratings": 1, "outside_split": 0}
 
 
+@pytest.mark.parametrize(
+    ("dataset", "expected"),
+    [
+        ("ml-100k", Protocol(4.0, PerUser(0.1, 0.1))),
+        ("ml-1m", Protocol(4.0, Months((14, 24, 29, 34)))),
+        ("amazon-book", Protocol(5.0, HalvedDecember(2017), year=2017, more_than=20)),
+        ("table", Protocol(4.0, PerUser(0.1, 0.1))),
+    ],
+)
+def test_each_data_set_has_its_own_protocol(dataset: str, expected: Protocol) -> None:
+    assert protocol(datasets.load(dataset), PREPROCESS) == expected
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        ("per_user", PerUser(0.2, 0.3)),
+        ("fractions", Fractions(0.2, 0.3)),
+        ("months", Months((1, 2, 3, 4))),
+    ],
+)
+def test_params_take_the_place_of_a_data_sets_own_split_and_threshold(
+    split: str, expected: Split
+) -> None:
+    changes = {"valid_share": 0.2, "test_share": 0.3, "month_edges": [1, 2, 3, 4]}
+    changes |= {"split": split, "positive_from": 3.0}
+    params = Preprocess(**{**PREPROCESS.model_dump(), **changes})
+    assert protocol(datasets.load("ml-1m"), params) == Protocol(3.0, expected)
+    amazon = Protocol(3.0, expected, year=2017, more_than=20)
+    assert protocol(datasets.load("amazon-book"), params) == amazon
+
+
+@pytest.mark.parametrize("positive_from", [None, 3.0])
+def test_a_label_in_an_own_table_is_the_label_and_no_other_set_s_business(
+    positive_from: float | None,
+) -> None:
+    table = names(rating=None, label="liked").model_dump()
+    changes = {"table": table, "positive_from": positive_from}
+    params = Preprocess(**{**PREPROCESS.model_dump(), **changes})
+    assert protocol(datasets.load("table"), params).positive_from == 1.0
+    assert protocol(datasets.load("ml-100k"), params).positive_from == (positive_from or 4.0)
+
+
 def example() -> Built:
     rng = np.random.default_rng(3)
     rows = [
@@ -447,15 +491,9 @@ def test_the_stage_ends_in_one_line_and_keeps_what_was_there(tmp_path: Path) -> 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is missing")
 def test_ml_1m_gives_the_published_split_row_for_row() -> None:
-    rules = protocol(
-        "ml-1m",
-        positive_from=None,
-        split=None,
-        valid_share=0.1,
-        test_share=0.1,
-        month_edges=[14, 24, 29, 34],
-    )
-    raw = read_ml_1m(SHARED / "ml-1m-raw")
+    dataset = datasets.load("ml-1m")
+    rules = protocol(dataset, PREPROCESS)
+    raw = dataset.read(SHARED / "ml-1m-raw", NAMES)
     built = build(raw, rules, None)
     check(built, rules.split, keep_history=None, n_raw=raw.interactions.num_rows)
     titles = built.items["title"].to_numpy(zero_copy_only=False)

@@ -15,19 +15,20 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from own_table import NAMES
+from own_table import NAMES, documented_params, names
 from ruamel.yaml import YAML
 
 from benchmarks.preprocess_generate import write_amazon
-from stages.common.errors import InputError
-from stages.common.tables import INTERACTIONS, ITEMS, SPLITS, read_table
-from stages.preprocess import json_lines
-from stages.preprocess.amazon import METADATA, REVIEWS, clean_titles, read_amazon
-from stages.preprocess.build import build
-from stages.preprocess.checks import check
-from stages.preprocess.movielens import read_ml_1m, read_ml_100k
-from stages.preprocess.own_table import read_table as read_own_table
-from stages.preprocess.protocol import HalvedDecember, Protocol
+from stages import datasets
+from stages.datasets.amazon_book import METADATA, REVIEWS, clean_titles, read_amazon
+from stages.datasets.building import json_lines
+from stages.datasets.building.build import build
+from stages.datasets.building.checks import check
+from stages.datasets.building.params import Table
+from stages.datasets.building.protocol import HalvedDecember, Protocol
+from stages.datasets.building.raw import Raw
+from stages.io.errors import InputError
+from stages.io.tables import INTERACTIONS, ITEMS, SPLITS, read_table
 
 ROOT = Path(__file__).parents[1]
 JULY_2017 = 1_498_867_200
@@ -269,6 +270,10 @@ def test_generated_files_are_the_same_bytes_for_the_same_seed(tmp_path: Path) ->
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def read_raw(dataset: str, folder: Path) -> Raw:
+    return datasets.load(dataset).read(folder, NAMES)
+
+
 def ml_100k(folder: Path, inter: str, item: str) -> Path:
     head = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
     (folder / "ml-100k.inter").write_bytes((head + inter).encode())
@@ -279,7 +284,7 @@ def ml_100k(folder: Path, inter: str, item: str) -> Path:
 
 def test_ml_100k_titles_carry_their_year_where_it_is_known(tmp_path: Path) -> None:
     items = '1\tToy "Story"\t1995\tX\n2\tunkonwn\t\tX\n3\tMisérables, Les\tV\t\n'
-    raw = read_ml_100k(ml_100k(tmp_path, "1\t1\t4\t881250949\n", items))
+    raw = read_raw("ml-100k", ml_100k(tmp_path, "1\t1\t4\t881250949\n", items))
     assert raw.titles["title"].to_pylist() == ['Toy "Story" (1995)', "unkonwn", "Misérables, Les"]
     assert raw.interactions.to_pylist() == [
         {"user": 1, "item": 1, "rating": 4.0, "timestamp": 881250949}
@@ -301,7 +306,7 @@ def test_a_bad_value_in_ml_100k_is_named_with_file_and_row(
     tmp_path: Path, inter: str, item: str, message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as error:
-        read_ml_100k(ml_100k(tmp_path, inter, item))
+        read_raw("ml-100k", ml_100k(tmp_path, inter, item))
     assert "\n" not in str(error.value)
 
 
@@ -310,23 +315,27 @@ def test_an_unknown_encoding_and_a_missing_column_are_named(tmp_path: Path) -> N
     item = tmp_path / "ml-100k.item"
     item.write_bytes(item.read_bytes() + "2\tMisérables\t1995\tX\n".encode("latin-1"))
     with pytest.raises(InputError, match=r"ml-100k.item.*invalid UTF8"):
-        read_ml_100k(tmp_path)
+        read_raw("ml-100k", tmp_path)
     item.write_text("item_id:token\ttitle\n1\tA\n")
     with pytest.raises(InputError, match=r"ml-100k.item.*movie_title:token_seq"):
-        read_ml_100k(tmp_path)
+        read_raw("ml-100k", tmp_path)
 
 
 def test_ml_1m_titles_are_latin_1_or_utf_8(tmp_path: Path) -> None:
     (tmp_path / "ratings.dat").write_text("1::1::5::956703932\n")
     for encoding in ("latin-1", "utf-8"):
         (tmp_path / "movies.dat").write_bytes("1::Misérables (1995)::Drama\n".encode(encoding))
-        assert read_ml_1m(tmp_path).titles["title"].to_pylist() == ["Misérables (1995)"]
+        assert read_raw("ml-1m", tmp_path).titles["title"].to_pylist() == ["Misérables (1995)"]
     (tmp_path / "movies.dat").write_bytes("1::A::B\n".encode("utf-16"))
     with pytest.raises(InputError, match="holds zero bytes"):
-        read_ml_1m(tmp_path)
+        read_raw("ml-1m", tmp_path)
     (tmp_path / "movies.dat").write_text("1::A::B\n2:A:B\n")
     with pytest.raises(InputError, match="line 2: '2:A:B', expected id::title::genres"):
-        read_ml_1m(tmp_path)
+        read_raw("ml-1m", tmp_path)
+
+
+def read_own_table(folder: Path, as_named: Table = NAMES) -> Raw:
+    return datasets.load("table").read(folder, as_named)
 
 
 def own(folder: Path, interactions: str, items: str = "item,title\nx,X\n1,One\n") -> Path:
@@ -353,34 +362,34 @@ def own(folder: Path, interactions: str, items: str = "item,title\nx,X\n1,One\n"
 )
 def test_a_bad_own_table_is_refused_in_one_line(tmp_path: Path, rows: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
-        read_own_table(own(tmp_path, rows), **NAMES)
+        read_own_table(own(tmp_path, rows))
     assert "i.csv" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_own_labels_must_be_0_or_1(tmp_path: Path) -> None:
-    names = {**NAMES, "rating": None, "label": "liked"}
+    labelled = names(rating=None, label="liked")
     head = "user,item,liked,timestamp\n"
-    raw = read_own_table(own(tmp_path, head + "a,x,1,5\na,x,0,6\n"), **names)
+    raw = read_own_table(own(tmp_path, head + "a,x,1,5\na,x,0,6\n"), labelled)
     assert raw.interactions["rating"].to_pylist() == [1.0, 0.0]
-    raw = read_own_table(own(tmp_path, head + "a,x,true,5\n"), **names)
+    raw = read_own_table(own(tmp_path, head + "a,x,true,5\n"), labelled)
     assert raw.interactions["rating"].to_pylist() == [1.0]
     with pytest.raises(InputError, match="row 2 of the data: 2, expected label 0 or 1"):
-        read_own_table(own(tmp_path, head + "a,x,1,5\na,x,2,6\n"), **names)
+        read_own_table(own(tmp_path, head + "a,x,1,5\na,x,2,6\n"), labelled)
 
 
 def test_ids_are_text_unless_all_are_whole_numbers(tmp_path: Path) -> None:
     head = "user,item,rating,timestamp\n"
-    raw = read_own_table(own(tmp_path, head + "007,1,5,5\n7,1,5,6\n"), **NAMES)
+    raw = read_own_table(own(tmp_path, head + "007,1,5,5\n7,1,5,6\n"))
     assert raw.interactions["user"].to_pylist() == ["007", "7"]
     assert raw.titles["item"].type == raw.interactions["item"].type == pa.string()
-    raw = read_own_table(own(tmp_path, head + "10,1,5,5\n", "item,title\n1,One\n"), **NAMES)
+    raw = read_own_table(own(tmp_path, head + "10,1,5,5\n", "item,title\n1,One\n"))
     assert raw.interactions.to_pylist()[0]["user"] == 10
     assert raw.titles["item"].type == raw.interactions["item"].type == pa.int64()
 
 
 def test_words_like_na_and_null_are_ids_and_titles(tmp_path: Path) -> None:
     rows = "user,item,rating,timestamp\nNA,null,5,5\n"
-    raw = read_own_table(own(tmp_path, rows, "item,title\nnull,NaN\n"), **NAMES)
+    raw = read_own_table(own(tmp_path, rows, "item,title\nnull,NaN\n"))
     assert raw.interactions.to_pylist()[0]["user"] == "NA"
     assert raw.titles.to_pylist() == [{"item": "null", "title": "NaN"}]
 
@@ -388,42 +397,30 @@ def test_words_like_na_and_null_are_ids_and_titles(tmp_path: Path) -> None:
 def test_dates_seconds_and_fractions_give_the_same_times(tmp_path: Path) -> None:
     head = "user,item,rating,timestamp\n"
     for text in ("2024-01-03 08:00:00", "2024-01-03T08:00:00Z", "1704268800", "1704268800.7"):
-        raw = read_own_table(own(tmp_path, head + f"a,x,5,{text}\n"), **NAMES)
+        raw = read_own_table(own(tmp_path, head + f"a,x,5,{text}\n"))
         assert raw.interactions["timestamp"].to_pylist() == [1_704_268_800], text
 
 
 def test_parquet_and_csv_give_the_same_rows(tmp_path: Path) -> None:
     own(tmp_path, "user,item,rating,timestamp\n3,1,5,5\n2,1,1,6\n", "item,title\n1,One\n")
-    expected = read_own_table(tmp_path, **NAMES)
+    expected = read_own_table(tmp_path)
     columns = {"user": [3, 2], "item": [1, 1], "rating": [5, 1], "timestamp": [5, 6]}
     pq.write_table(pa.table({**columns, "more": ["a", "b"]}), tmp_path / "i.parquet")
     pq.write_table(pa.table({"title": ["One"], "item": [1]}), tmp_path / "t.parquet")
-    names = {**NAMES, "interactions": "i.parquet", "items": "t.parquet"}
-    found = read_own_table(tmp_path, **names)
+    files = {"interactions": "i.parquet", "items": "t.parquet"}
+    found = read_own_table(tmp_path, names(**files))
     assert found.interactions.to_pylist() == expected.interactions.to_pylist()
     assert found.titles.to_pylist() == expected.titles.to_pylist()
     with pytest.raises(InputError, match="no column 'stars'; has user, item"):
-        read_own_table(tmp_path, **{**names, "rating": "stars"})
+        read_own_table(tmp_path, names(**files, rating="stars"))
     (tmp_path / "i.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"i\.parquet"):
-        read_own_table(tmp_path, **names)
-
-
-def merged(base: Any, changes: dict[str, Any]) -> Any:
-    """Puts nested `changes` into `base`; every key must be there already."""
-    for key, value in changes.items():
-        assert key in base, key
-        base[key] = merged(base[key], value) if isinstance(value, dict) else value
-    return base
+        read_own_table(tmp_path, names(**files))
 
 
 def run_example(folder: Path, changes: dict[str, Any]) -> Path:
     """Runs both stages on the documented example; returns `data/interactions`."""
-    yaml = YAML()
-    params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    documented = YAML(typ="safe").load(ROOT / "docs/own-data/params.yaml")
-    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
-        yaml.dump(merged(merged(params, documented), changes), file)
+    (folder / "params.yaml").write_text(documented_params(changes), encoding="utf-8")
     for stage in ("fetch_data", "preprocess"):
         command = [sys.executable, "-m", f"stages.{stage}"]
         ended = subprocess.run(

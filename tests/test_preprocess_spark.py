@@ -8,22 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from own_table import NAMES
+from own_table import NAMES, PREPROCESS
 
 from benchmarks.preprocess_generate import write_amazon
-from stages.common.errors import InputError
-from stages.preprocess import engines
-from stages.preprocess.amazon import METADATA, REVIEWS
-from stages.preprocess.build import Built
-from stages.preprocess.protocol import (
+from stages import datasets
+from stages.datasets.amazon_book import METADATA, REVIEWS
+from stages.datasets.building import engines
+from stages.datasets.building.build import Built
+from stages.datasets.building.dataset import protocol
+from stages.datasets.building.protocol import (
     Fractions,
     HalvedDecember,
     Months,
     PerUser,
     Protocol,
     Split,
-    protocol,
 )
+from stages.io.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 ML_100K = ROOT / "data/raw"
@@ -36,7 +37,7 @@ needs_spark = pytest.mark.skipif(
 @pytest.fixture
 def spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyspark", reason="pyspark is missing (requirements-spark.txt)")
-    from stages.preprocess import spark_engine
+    from stages.datasets.building import spark_engine
 
     monkeypatch.setitem(spark_engine._THIS_MACHINE, "spark.master", "local[2]")
     monkeypatch.chdir(tmp_path)
@@ -56,15 +57,9 @@ def assert_equal(
 @pytest.mark.slow
 @pytest.mark.skipif(not (ML_100K / "ml-100k.inter").exists(), reason=f"{ML_100K} is missing")
 def test_spark_gives_ml_100k_row_for_row(spark: None) -> None:
-    rules = protocol(
-        "ml-100k",
-        positive_from=None,
-        split=None,
-        valid_share=0.1,
-        test_share=0.1,
-        month_edges=[14, 24, 29, 34],
-    )
-    assert_equal(*(run("ml-100k", ML_100K, {}, rules, 25) for run in engines.ENGINES.values()))
+    dataset = datasets.load("ml-100k")
+    rules = protocol(dataset, PREPROCESS)
+    assert_equal(*(run(dataset, ML_100K, NAMES, rules, 25) for run in engines.ENGINES.values()))
 
 
 @needs_spark
@@ -82,7 +77,8 @@ def test_spark_gives_a_generated_amazon_row_for_row_broken_lines_and_all(
     ]
     (tmp_path / "raw" / REVIEWS).write_bytes(gzip.compress(b"\n".join(lines)))
     rules = Protocol(5, HalvedDecember(2017), year=2017, more_than=3)
-    both = [run("amazon-book", tmp_path / "raw", {}, rules, 10) for run in engines.ENGINES.values()]
+    dataset = datasets.load("amazon-book")
+    both = [run(dataset, tmp_path / "raw", NAMES, rules, 10) for run in engines.ENGINES.values()]
     assert both[0][0].interactions.num_rows > 100
     assert both[0][1]["review_lines_broken"] == 3 and both[0][1]["ratings_as_text"] > 10
     assert_equal(*both)
@@ -101,7 +97,8 @@ def test_spark_gives_every_split_row_for_row(spark: None, tmp_path: Path, split:
     titles = "".join(f"{i},Title {i}\n" for i in range(1, 36))
     (tmp_path / "t.csv").write_text("item,title\n" + titles, encoding="utf-8")
     rules = Protocol(4, split, more_than=5)
-    both = [run("table", tmp_path, NAMES, rules, None) for run in engines.ENGINES.values()]
+    dataset = datasets.load("table")
+    both = [run(dataset, tmp_path, NAMES, rules, None) for run in engines.ENGINES.values()]
     assert both[0][0].dropped["without_title"] and both[0][0].dropped["few_ratings"]
     assert_equal(*both)
 
@@ -113,12 +110,14 @@ def test_spark_refuses_a_cut_file_in_one_line(spark: None, tmp_path: Path) -> No
     path = tmp_path / "raw" / METADATA
     path.write_bytes(path.read_bytes()[:-100])
     rules = Protocol(5, HalvedDecember(2017), year=2017)
+    dataset = datasets.load("amazon-book")
     with pytest.raises(InputError, match="cut off or no gzip file") as error:
-        engines.on_spark("amazon-book", tmp_path / "raw", {}, rules, 10)
+        engines.on_spark(dataset, tmp_path / "raw", NAMES, rules, 10)
     assert METADATA in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.skipif(find_spec("pyspark") is not None, reason="pyspark is installed")
 def test_without_pyspark_the_engine_ends_in_one_line() -> None:
+    dataset, rules = datasets.load("ml-100k"), Protocol(4, PerUser(0.1, 0.1))
     with pytest.raises(InputError, match=r"needs PySpark.*install requirements-spark\.txt"):
-        engines.on_spark("ml-100k", Path("data/raw"), {}, Protocol(4, PerUser(0.1, 0.1)), 25)
+        engines.on_spark(dataset, Path("data/raw"), NAMES, rules, 25)

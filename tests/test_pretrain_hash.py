@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +17,40 @@ from safetensors.numpy import load_file
 from sklearn.metrics import roc_auc_score
 
 from stages.collab.fitting import Rows, score
+from stages.collab.hash_fitting import fit_codes
+from stages.collab.hash_vectors import SequenceVectors, last_liked, new_vectors
 from stages.collab.histories import HistoryRows
 from stages.collab.interactions import rows_of
-from stages.common.params import load_section
-from stages.common.ranking import auc, uauc
-from stages.common.tables import (
+from stages.collab.recipes import PretrainHash, recipe
+from stages.io.params import load_section
+from stages.io.tables import (
     INTERACTIONS,
     ITEMS,
     PREDICTIONS,
+    REPEATS,
     SPLITS,
     USERS,
     read_table,
     write_table,
 )
-from stages.pretrain_hash.__main__ import main
-from stages.pretrain_hash.fitting import fit_codes
-from stages.pretrain_hash.params import PretrainHash
-from stages.pretrain_hash.quality import bit_summary, bit_table, ranking_metrics
-from stages.pretrain_hash.vectors import SequenceVectors, last_liked, new_vectors
+from stages.measures.code_quality import bit_summary, bit_table, ranking_metrics
+from stages.measures.metrics.auc import auc
+from stages.measures.metrics.uauc import uauc
+from stages.pretrain_hash import main
+from tests.changed_params import ROOT, write_params
 from tests.planted import liked_before
 from tests.refusals import assert_one_line
 
-ROOT = Path(__file__).resolve().parent.parent
 ML_1M = ROOT.parent / "shared/data/ml-1m-split"
 N_USERS, N_ITEMS, GROUPS = 60, 40, 4
 OUTPUTS = [
-    "models/hash/codes.safetensors",
-    "models/hash/codes.json",
+    "models/hash/binmf/codes.safetensors",
+    "models/hash/binmf/codes.json",
     "data/predictions/binmf.parquet",
-    "metrics/pretrain_hash.json",
-    "metrics/bits.csv",
+    "data/repeats/binmf.parquet",
+    "metrics/pretrain_hash/binmf.json",
+    "metrics/rows/binmf.json",
+    "metrics/plots/bits_binmf.csv",
 ]
 QUICK = {"dim": 16, "lr": 0.02, "batch_size": 256, "epochs": 40, "patience": 40}
 VECTORS: dict[str, dict[str, Any]] = {
@@ -96,23 +101,28 @@ def write_interactions(folder: Path, *, shuffled: bool = False) -> None:
         write_table(table, folder / f"{name}.parquet", schema)
 
 
-def write_params(changes: dict[str, Any], *, seed: int = 1, drop: str | None = None) -> None:
-    """Writes the project's params with some keys of the stage changed."""
-    yaml = YAML()
-    params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["seed"] = seed
-    params["pretrain_hash"].update(changes)
-    if drop:
-        del params["pretrain_hash"][drop]
-    text = io.StringIO()
-    yaml.dump(params, text)
-    Path("params.yaml").write_text(text.getvalue(), encoding="utf-8")
+def write_settings(
+    changes: dict[str, Any],
+    *,
+    seed: int = 1,
+    seeds: int = 1,
+    codes: dict[str, Any] | None = None,
+) -> None:
+    """Writes the project's params with some keys of the stage changed, and other sets of codes."""
+    keys = {f"pretrain_hash.{key}": value for key, value in changes.items()}
+    write_params({"seed": seed, "compare.seeds": seeds, "codes": codes or {"binmf": {}}, **keys})
 
 
-def run(changes: dict[str, Any] | None = None, *, seed: int = 1) -> dict[str, Any]:
-    write_params({**QUICK, **(changes or {})}, seed=seed)
-    main()
-    return json.loads(Path("metrics/pretrain_hash.json").read_text(encoding="utf-8"))
+def run(changes: dict[str, Any] | None = None, *, seed: int = 1, seeds: int = 1) -> dict[str, Any]:
+    """Learns the codes `binmf`; returns their metrics."""
+    write_settings({**QUICK, **(changes or {})}, seed=seed, seeds=seeds)
+    main("binmf")
+    return json.loads(Path("metrics/pretrain_hash/binmf.json").read_text(encoding="utf-8"))
+
+
+def facts() -> dict[str, Any]:
+    """Returns what the table is told of the row."""
+    return json.loads(Path("metrics/rows/binmf.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -145,7 +155,7 @@ def test_scores_and_metrics_are_those_of_the_bits_written(
     project: Path, changes: dict[str, Any]
 ) -> None:
     metrics = run(changes)
-    codes = load_file("models/hash/codes.safetensors")
+    codes = load_file("models/hash/binmf/codes.safetensors")
     assert codes["users"].shape == (N_USERS + 1, 16)
     assert codes["items"].shape == (N_ITEMS + 1, 16)
     users, items = (codes[name].astype(int) for name in ("users", "items"))
@@ -204,7 +214,7 @@ def test_only_sasrec_reads_histories(project: Path, capsys: pytest.CaptureFixtur
     rows = pd.read_parquet(path)
     rows["history"] = [[N_ITEMS + 5]] * len(rows)
     write_table(rows, path, INTERACTIONS)
-    write_params({**QUICK, **VECTORS["sasrec"]})
+    write_settings({**QUICK, **VECTORS["sasrec"]})
     assert_refused(capsys, f"item in history {N_ITEMS + 5}, expected 1..{N_ITEMS}")
     for vectors in ("mf", "lightgcn"):
         run({"vectors": vectors, "epochs": 1})
@@ -219,16 +229,15 @@ def test_what_users_liked_last_is_read_off_their_positive_train_rows() -> None:
 
 def test_sasrec_trains_on_the_rows_histories_and_keeps_one_vector_per_user() -> None:
     train = Rows.of(np.array([1, 1, 3]), np.array([2, 4, 2]), np.array([1, 1, 0]))
-    settings = {"dim": 8, "graph_layers": 1, "history": 2, "blocks": 2, "dropout": 0.5}
-    model = new_vectors(
-        "sasrec",
-        train,
-        n_users=3,
-        n_items=4,
-        init_std=1.0,
-        rng=torch.Generator().manual_seed(1),
-        **settings,
-    ).eval()
+    changes = {"dim": 8, "graph_layers": 1, "history": 2, "blocks": 2, "dropout": 0.5}
+    settings = load_section(
+        PretrainHash,
+        "pretrain_hash",
+        ROOT / "params.yaml",
+        changes={"vectors": "sasrec", "init_std": 1.0, **changes},
+    )
+    rng = torch.Generator().manual_seed(1)
+    model = new_vectors(train, settings, n_users=3, n_items=4, rng=rng).eval()
     assert isinstance(model, SequenceVectors)
     histories = torch.tensor([[0, 0], [0, 2], [3, 1]], dtype=torch.int32)
     states = model.sasrec.states(histories)
@@ -244,10 +253,94 @@ def test_sasrec_trains_on_the_rows_histories_and_keeps_one_vector_per_user() -> 
 
 
 def test_code_space_01_survives_the_way_dvc_writes_it(project: Path) -> None:
-    write_params({**QUICK, "epochs": 1, "code_space": "01"})
-    assert "code_space: '01'" in Path("params.yaml").read_text(encoding="utf-8")
-    main()
-    assert json.loads(Path("models/hash/codes.json").read_text())["code_space"] == "01"
+    write_settings({**QUICK, "epochs": 1, "code_space": "01"})
+    yaml, text = YAML(), io.StringIO()  # as DVC changes a key, comments kept
+    yaml.dump(yaml.load(Path("params.yaml").read_text(encoding="utf-8")), text)
+    assert "code_space: '01'" in text.getvalue()
+    Path("params.yaml").write_text(text.getvalue(), encoding="utf-8")
+    main("binmf")
+    assert json.loads(Path("models/hash/binmf/codes.json").read_text())["code_space"] == "01"
+
+
+def test_the_row_is_told_how_the_fit_went_and_what_it_cost(project: Path) -> None:
+    metrics = run({"epochs": 3})
+    known = facts()
+    assert list(known) == ["valid_auc", "parameters", "fit"]
+    assert known["valid_auc"] == pytest.approx(metrics["valid"]["auc"])
+    # vectors; two layers with a bias each
+    assert known["parameters"] == (N_USERS + 1 + N_ITEMS + 1) * 16 + 2 * (16 * 16 + 16)
+    assert known["fit"]["epochs"] == 3 and known["fit"]["best_epoch"] in (1, 2, 3)
+    fit, scoring = (
+        json.loads(Path(f"data/costs/{kind}/binmf.json").read_text()) for kind in ("fit", "scoring")
+    )
+    assert fit["fit_seconds"] > 0 and scoring["seconds"] > 0 and scoring["rows"] == 1500
+    assert json.loads(Path("models/hash/binmf/codes.json").read_text()) == {
+        "dim": 16,
+        "n_users": N_USERS,
+        "n_items": N_ITEMS,
+        "code_space": "pm1",
+        **known["fit"],
+        "valid_auc": known["valid_auc"],
+    }
+
+
+@of_each
+def test_further_seeds_are_what_runs_with_those_seeds_find(
+    project: Path, changes: dict[str, Any]
+) -> None:
+    second = run({**changes, "epochs": 2}, seed=5)
+    scores = pd.read_parquet("data/predictions/binmf.parquet").score.tolist()
+    run({**changes, "epochs": 2}, seed=4)
+    assert len(read_table(Path("data/repeats/binmf.parquet"), REPEATS)) == 0
+    alone = [Path(name).read_bytes() for name in OUTPUTS if "repeats" not in name]
+    run({**changes, "epochs": 2}, seed=4, seeds=2)
+    assert [Path(name).read_bytes() for name in OUTPUTS if "repeats" not in name] == alone
+    further = read_table(Path("data/repeats/binmf.parquet"), REPEATS).to_pandas()
+    rows = pd.read_parquet("data/interactions/test.parquet")
+    assert further.seed.tolist() == [5] * 1500
+    assert further.row.tolist() == rows.row.tolist()
+    assert further.score.tolist() == scores
+    assert roc_auc_score(rows.label, further.score) == pytest.approx(second["test"]["auc"])
+
+
+# Sets of codes.
+
+
+def test_a_set_of_codes_is_the_section_less_what_the_set_changes(project: Path) -> None:
+    sets = {"binmf": {}, "graph": {"vectors": "lightgcn", "dim": 8}}
+    write_settings({**QUICK, "epochs": 2}, codes=sets)
+    section = load_section(PretrainHash, "pretrain_hash")
+    assert recipe("binmf") == section
+    assert recipe("graph").model_dump() == {**section.model_dump(), **sets["graph"]}
+    for name, width in (("binmf", 16), ("graph", 8)):
+        main(name)
+        codes = load_file(f"models/hash/{name}/codes.safetensors")
+        assert codes["users"].shape == (N_USERS + 1, width)
+        assert Path(f"data/predictions/{name}.parquet").is_file()
+        assert len(pd.read_csv(f"metrics/plots/bits_{name}.csv")) == 2 * width
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("wide", {}, "params.yaml: codes has no 'wide'; expected binmf"),
+        ("binmf", {"dim": 12}, "params.yaml: codes.binmf.dim = 12: "),
+        ("binmf", {"sped": 3}, "params.yaml: codes.binmf.sped is unknown"),
+    ],
+)
+def test_a_set_that_is_unknown_or_changes_to_a_bad_value_ends_in_one_line(
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    changes: dict[str, Any],
+    message: str,
+) -> None:
+    write_settings(QUICK, codes={"binmf": changes})
+    assert_one_line(capsys, partial(main, name), message)
+    assert not any(Path(folder).exists() for folder in ("models", "metrics", "data/predictions"))
+
+
+# Bad input.
 
 
 BAD = [
@@ -292,19 +385,20 @@ BAD = [
 def test_a_bad_value_ends_in_one_line_and_writes_nothing(
     project: Path, capsys: pytest.CaptureFixture[str], key: str, value: Any
 ) -> None:
-    write_params({key: value})
+    write_settings({key: value})
     assert_refused(capsys, f"pretrain_hash.{key}")
 
 
 def test_a_missing_key_ends_in_one_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_params({}, drop="beta_step")
+    section = load_section(PretrainHash, "pretrain_hash", ROOT / "params.yaml")
+    write_params({"pretrain_hash": section.model_dump(exclude={"beta_step"})})
     assert_refused(capsys, "pretrain_hash.beta_step is missing")
 
 
 def test_a_missing_table_ends_in_one_line(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_params(QUICK)
+    write_settings(QUICK)
     (project / "data/interactions/items.parquet").unlink()
     assert_refused(capsys, "items.parquet: no such file")
 
@@ -312,7 +406,7 @@ def test_a_missing_table_ends_in_one_line(
 def test_a_row_of_an_unknown_user_ends_in_one_line(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_params(QUICK)
+    write_settings(QUICK)
     path = project / "data/interactions/test.parquet"
     rows = pd.read_parquet(path)
     rows.loc[3, "uid"] = N_USERS + 5
@@ -321,15 +415,15 @@ def test_a_row_of_an_unknown_user_ends_in_one_line(
 
 
 def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:
-    assert_one_line(capsys, main, message)
+    assert_one_line(capsys, partial(main, "binmf"), message)
     assert not any(Path(name).exists() for name in OUTPUTS)
 
 
 @pytest.mark.skipif(not ML_1M.is_dir(), reason="../shared/data/ml-1m-split is not there")
 def test_the_defaults_reach_the_papers_binmf_on_ml_1m() -> None:
-    params = load_section(PretrainHash, "pretrain_hash", ROOT / "params.yaml").model_dump()
+    params = load_section(PretrainHash, "pretrain_hash", ROOT / "params.yaml")
     rows = {name: rows_of(pq.read_table(ML_1M / f"{name}.parquet")) for name in SPLITS}
-    model, _ = fit_codes(rows["train"], rows["valid"], n_users=838, n_items=3255, seed=1, **params)
+    model, _ = fit_codes(rows["train"], rows["valid"], params, n_users=838, n_items=3255, seed=1)
     test = rows["test"]
     uids, labels = test.users.numpy(), test.labels.numpy()
     scores = score(model, test)
@@ -374,8 +468,8 @@ def test_each_slice_holds_its_own_rows() -> None:
 
 def test_untrained_users_do_not_count_in_the_balance_of_bits(project: Path) -> None:
     run({"epochs": 3})
-    codes = load_file("models/hash/codes.safetensors")
-    lines = pd.read_csv("metrics/bits.csv")
+    codes = load_file("models/hash/binmf/codes.safetensors")
+    lines = pd.read_csv("metrics/plots/bits_binmf.csv")
     trained = codes["users"][1:N_USERS]  # the last user has no train row
     assert lines[lines.side == "user"].balance.tolist() == pytest.approx(
         trained.mean(axis=0).tolist(), abs=1e-6

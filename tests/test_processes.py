@@ -13,9 +13,9 @@ import torch
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
-from stages.common.tables import PREDICTIONS, PROMPTS, read_table, write_table
-from stages.llm.model import load_llm
-from stages.llm.scoring import score_prompts
+from stages.io.tables import PREDICTIONS, PROMPTS, read_table, write_table
+from stages.llm.load import load_llm
+from stages.llm.score import score_prompts
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN_IN_TWO = (

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stages.common.progress import Progress, duration
+from stages.io.progress import Progress, duration
 
 
 class Clock:
@@ -28,7 +28,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("stages.common.progress.time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr("stages.io.progress.time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
 
 

@@ -1,5 +1,7 @@
 """Ranking metrics, held against scikit-learn and against their definitions."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,18 +9,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from stages.common.ranking import (
-    auc,
-    bootstrap,
-    draw_users,
-    interval,
-    ndcg,
-    sliced_metrics,
-    uauc,
-    user_aucs,
-)
-from stages.common.seeds import derived_seed, generator
+from stages.io.seeds import derived_seed, generator
+from stages.measures.bootstrap import bootstrap, draw_users, interval
+from stages.measures.metrics import user_metrics
+from stages.measures.metrics.auc import auc
+from stages.measures.metrics.ndcg import METRIC as NDCG
+from stages.measures.metrics.uauc import METRIC as UAUC
+from stages.measures.metrics.uauc import uauc, user_aucs
+from stages.measures.slices import sliced_metrics
 
+ROOT = Path(__file__).resolve().parent.parent
 Rows = tuple[NDArray, NDArray, NDArray]
 EMPTY = np.array([])
 
@@ -59,6 +59,7 @@ def test_uauc_is_the_mean_of_scikit_learns_auc_over_users_with_both_classes(rows
     mean, count = uauc(*rows)
     assert count == len(expected)
     assert mean == (pytest.approx(np.mean(list(expected.values()))) if expected else None)
+    assert UAUC.mean(*rows, 1) == mean  # as a metric of the table
 
 
 @given(scored_rows(), st.integers(1, 12))
@@ -67,7 +68,7 @@ def test_ndcg_is_the_mean_of_scikit_learns_over_users_with_both_classes(rows: Ro
         ndcg_score([labels], [scores.astype(float)], k=k)
         for labels, scores in per_user(*rows).values()
     ]
-    found = ndcg(*rows, k)
+    found = NDCG.mean(*rows, k)
     assert found == (pytest.approx(np.mean(expected), abs=1e-12) if expected else None)
 
 
@@ -77,7 +78,7 @@ def test_the_order_of_rows_never_counts(rows: Rows, seed: int) -> None:
     shuffled = tuple(column[order] for column in rows)
     assert auc(*rows[1:]) == pytest.approx(auc(*shuffled[1:]), abs=1e-12)
     assert uauc(*rows)[0] == pytest.approx(uauc(*shuffled)[0], abs=1e-12)
-    assert ndcg(*rows, 5) == pytest.approx(ndcg(*shuffled, 5), abs=1e-12)
+    assert NDCG.mean(*rows, 5) == pytest.approx(NDCG.mean(*shuffled, 5), abs=1e-12)
 
 
 @given(scored_rows())
@@ -92,10 +93,11 @@ def test_metrics_of_one_class_and_of_no_rows_are_undefined() -> None:
     for labels in (np.zeros(3), np.ones(3)):
         assert auc(labels, scores) is None
         assert uauc(uids, labels, scores) == (None, 0)
-        assert ndcg(uids, labels, scores, 10) is None
+        assert UAUC.mean(uids, labels, scores, 10) is None
+        assert NDCG.mean(uids, labels, scores, 10) is None
     assert auc(EMPTY, EMPTY) is None
     assert uauc(EMPTY, EMPTY, EMPTY) == (None, 0)
-    assert ndcg(EMPTY, EMPTY, EMPTY, 10) is None
+    assert NDCG.mean(EMPTY, EMPTY, EMPTY, 10) is None
 
 
 def test_users_with_one_class_do_not_count() -> None:
@@ -126,6 +128,13 @@ def test_slices_are_measured_as_if_they_were_all_there_is(rows: Rows) -> None:
     }
     assert found["none"] == {"auc": None, "uauc": None, "uauc_users": 0, "rows": 0}
     assert (found["auc"], found["rows"]) == (auc(labels, scores), len(uids))
+
+
+def test_every_file_of_the_folder_but_auc_is_a_metric_of_users_and_uauc_comes_first() -> None:
+    files = {path.stem for path in (ROOT / "stages/measures/metrics").glob("*.py")}
+    assert set(user_metrics()) == files - {"__init__", "auc"}
+    assert next(iter(user_metrics())) == "uauc"
+    assert user_metrics()["ndcg"].title.format(k=7) == "NDCG@7"
 
 
 # Intervals over users.

@@ -10,20 +10,12 @@ from hypothesis import strategies as st
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 
-from stages.llm.batching import Batch, Group, collate, group_rows, pack
-from stages.llm.model import Llm, load_llm, trainable_parameters
-from stages.llm.scoring import batch_scores, score_prompts
-from stages.llm.soft_tokens import (
-    FIRST_SOFT_ID,
-    MappedVectors,
-    SoftTable,
-    SoftTokens,
-    add_soft_tokens,
-    embedding_scale,
-    embedding_width,
-    mark,
-    tokenize,
-)
+from stages.llm.adapters import trainable_parameters
+from stages.llm.load import Llm, add_soft_tokens, embedding_scale, embedding_width, load_llm
+from stages.llm.packing import Batch, Group, collate, group_rows, pack
+from stages.llm.score import batch_scores, score_prompts
+from stages.llm.soft_tokens import MappedVectors, SoftTable, SoftTokens
+from stages.prompts.tokenizer import FIRST_SOFT_ID, mark, tokenize
 
 WORDS = ["Fargo", "Alien³", "M*A*S*H", "Amélie", "0101", " Toy Story", "“Z”", "\nItem:"]
 COUNT = 6

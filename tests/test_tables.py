@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.common.errors import InputError
-from stages.common.tables import (
+from stages.io.errors import InputError
+from stages.io.tables import (
     INTERACTIONS,
     ITEM_CODES,
     PREDICTIONS,
@@ -179,7 +179,7 @@ def test_a_process_killed_while_it_writes_leaves_no_half_output(
         import os, signal, sys
         from pathlib import Path
         import pyarrow.parquet as pq
-        from stages.common.tables import PREDICTIONS, replacing
+        from stages.io.tables import PREDICTIONS, replacing
 
         with replacing(Path(sys.argv[1])) as partial:
             with pq.ParquetWriter(partial, PREDICTIONS) as writer:

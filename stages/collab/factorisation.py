@@ -7,7 +7,7 @@ from stages.collab.vectors import VectorModel
 
 
 class MatrixFactorisation(VectorModel):
-    """`e_u · e_i` (BinLLM section 3.1, the default collaborative model).
+    """`e_u · e_i` (BinLLM section 2.1.2; the default of section 3.1).
 
     Attributes:
         users: (n_users + 1, dim) vectors; row 0 is padding.

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from stages.common.errors import InputError
-from stages.common.progress import Progress
-from stages.common.ranking import auc
+from stages.collab.sections import Fitting
+from stages.io.errors import InputError
+from stages.io.progress import Progress
+from stages.measures.metrics.auc import auc
 
 SCORING_BATCH = 65_536
 
@@ -87,12 +88,8 @@ def fit(
     model: CollaborativeModel,
     train: Rows,
     valid: Rows,
+    settings: Fitting,
     *,
-    lr: float,
-    weight_decay: float,
-    batch_size: int,
-    epochs: int,
-    patience: int,
     rng: torch.Generator,
     title: str = "fit",
 ) -> Fit:
@@ -105,11 +102,9 @@ def fit(
         model: the model; its parameters are already initialised.
         train: rows to learn from.
         valid: rows to stop by; both labels must occur.
-        lr: Adam's step size.
-        weight_decay: L2 penalty, added to the gradient of every parameter.
-        batch_size: rows per step.
-        epochs: most passes over `train`.
-        patience: epochs without a better validation AUC after which to stop.
+        settings: Adam's step size `lr`; `weight_decay`, an L2 penalty added to the gradient of
+            every parameter; rows per step; most passes over `train`; and the patience, epochs
+            without a better validation AUC after which to stop.
         rng: source of each epoch's order of rows.
         title: what the progress line calls this.
 
@@ -117,21 +112,24 @@ def fit(
         InputError: there is nothing to learn from or to stop by, or the loss is not finite.
     """
     _check(train, valid, title)
-    adam = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+    lr, epochs = settings.lr, settings.epochs
+    adam = torch.optim.Adam(
+        model.parameters(), lr=lr, weight_decay=settings.weight_decay, fused=True
+    )
     labels = valid.labels.numpy()
     progress = Progress(title, epochs, "epochs")
     best, best_epoch, best_state = -1.0, 0, _copy(model)
     epoch = 0
     for epoch in range(1, epochs + 1):
         model.start_epoch(epoch - 1)
-        loss = train_epoch(model, train, adam, batch_size=batch_size, rng=rng)
+        loss = train_epoch(model, train, adam, batch_size=settings.batch_size, rng=rng)
         if not np.isfinite(loss):
             raise InputError(f"{title}: loss is {loss} in epoch {epoch}; try a smaller lr ({lr})")
         value = auc(labels, score(model, valid)) or 0.0
         if value > best:
             best, best_epoch, best_state = value, epoch, _copy(model)
         progress.advance(1, f"loss {loss:.4f}  valid AUC {value:.4f}  best {best:.4f}")
-        if epoch - best_epoch >= patience:
+        if epoch - best_epoch >= settings.patience:
             break
     progress.close(f"best valid AUC {best:.4f} in epoch {best_epoch}")
     model.load_state_dict(best_state)

@@ -1,12 +1,12 @@
 """Binary codes from a collaborative model's vectors: h = sign(tanh(W e + b)).
 
-BinLLM section 3.1, equations 2 and 3. The sign has no useful gradient, so it passes the gradient
+BinLLM section 2.1.2, Equation 2. The sign has no useful gradient, so it passes the gradient
 of its input on (straight-through). Putting the sign everywhere from the first step learns poorly;
 as in HashGNN (Tan et al. 2020) each element is replaced by its sign with probability beta, and
 beta rises from 0 to 1 and stays there.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stages.collab.fitting import CollaborativeModel, Rows
+from stages.collab.recipes import CodeSpace
 from stages.collab.vectors import VectorModel, looked_up
-
-CodeSpace = Literal["pm1", "01"]
 
 
 class _ReplaceBySign(torch.autograd.Function):

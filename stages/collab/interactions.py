@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from stages.collab.fitting import Rows
 from stages.collab.histories import HistoryRows, padded_histories
-from stages.common.errors import InputError
-from stages.common.tables import INTERACTIONS, ITEMS, SPLITS, USERS, read_table
+from stages.io.errors import InputError
+from stages.io.tables import INTERACTIONS, ITEMS, SPLITS, USERS, read_table
 
 
 @dataclass(frozen=True)

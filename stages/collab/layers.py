@@ -5,12 +5,11 @@ generator, so that a model's numbers depend on its seed and on nothing else.
 """
 
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-Activation = Literal["dice", "prelu"]
+from stages.collab.sections import Activation
 
 
 def vector_table(n: int, dim: int, *, std: float, rng: torch.Generator) -> nn.Parameter:

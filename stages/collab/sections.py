@@ -1,12 +1,12 @@
 """Parts of `params.yaml` that several stages have: fitting and DIN."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.collab.layers import Activation
-from stages.common.params import Section
+from stages.io.params import Section
 
+Activation = Literal["dice", "prelu"]
 Width = Annotated[int, Field(ge=1, le=4096)]
 
 

@@ -8,16 +8,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from stages.common.errors import InputError
-from stages.common.tables import replacing
+from stages.io.errors import InputError
+from stages.io.tables import replacing
 
 
 def write_vectors(vectors: Mapping[str, Tensor], path: Path) -> None:
-    """Writes tables of vectors, whole or not at all.
+    """Writes what a model has learned of users and items, whole or not at all.
 
     Args:
-        vectors: `users`, if the model has vectors for users, and `items`, each (n + 1, dim) with
-            row 0 as padding.
+        vectors: by name; `users`, if the model has vectors for users, and `items` are (n + 1, dim)
+            with row 0 as padding.
         path: the file.
     """
     tables = {name: table.detach().float().contiguous() for name, table in vectors.items()}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from stages.common.errors import InputError
+from stages.io.errors import InputError
 
 PACKED_ATTENTION = "packed_blocks"
 

@@ -14,22 +14,25 @@ import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from stages.common.errors import InputError, run_stage
-from stages.common.params import load_shared
+from stages.io.command import arguments
+from stages.io.errors import InputError, run_stage
+from stages.io.params import load_shared
 from stages.llm.processes import SPLIT_WEIGHTS
 
 
-def run_stage_in_processes(main: Callable[[], None], module: str) -> None:
-    """Runs a stage's entry as `run_stage` does, in as many processes as asked for.
+def start_in_processes(main: Callable[..., None], module: str, *names: str) -> None:
+    """Runs a stage's entry as `stages.io.command.start` does, in as many processes as asked for.
 
     Args:
-        main: the stage's entry, without arguments.
+        main: the stage's entry.
         module: its module's name, to start it again by.
+        names: what its arguments are called, in order.
     """
+    words = arguments(main, names)
     if "WORLD_SIZE" in os.environ:
-        run_stage(lambda: _as_one_of_several(main))
+        run_stage(lambda: _as_one_of_several(lambda: main(*words)))
     else:
-        run_stage(lambda: _start(main, module))
+        run_stage(lambda: _start(lambda: main(*words), module))
 
 
 def _as_one_of_several(main: Callable[[], None]) -> None:

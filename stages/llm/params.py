@@ -4,9 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.common.params import Section
-from stages.llm.model import Precision
-from stages.llm.scoring import Score
+from stages.io.params import Section
+
+Precision = Literal["auto", "float32", "bfloat16"]
+# The logit of " Yes" after the prompt, or that logit less the one of " No".
+Score = Literal["yes_logit", "yes_minus_no"]
 
 
 class Lora(Section):
@@ -20,7 +22,7 @@ class Lora(Section):
 
 
 class Tuning(Section):
-    """What `stages.llm.tuning.tune` needs beside prompts, score and learning rate."""
+    """What `stages.llm.tune.tune` needs beside prompts, score and learning rate."""
 
     epochs: int = Field(ge=1)
     batch_rows: int = Field(ge=1)
@@ -30,7 +32,7 @@ class Tuning(Section):
     micro_tokens: int = Field(ge=1)
 
 
-class Rows(Section):
+class TrainRows(Section):
     """Training rows of each step."""
 
     text: int | None = Field(ge=2)
@@ -42,7 +44,7 @@ class TrainLora(Tuning):
     """How BinLLM's adapters are trained: `train_lora` in `params.yaml`."""
 
     tuning: Literal["two_step", "intuitive"]
-    train_rows: Rows
+    train_rows: TrainRows
     valid_rows: int | None = Field(ge=2)
     learning_rate: float = Field(gt=0, allow_inf_nan=False)
     score: Score

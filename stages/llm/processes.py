@@ -14,8 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from stages.common.errors import InputError
-from stages.common.progress import Progress
+from stages.io.errors import InputError
+from stages.io.progress import Progress
 
 SPLIT_WEIGHTS = "ACCELERATE_USE_FSDP"  # as `accelerate launch` tells its processes
 _DEEPSPEED = "ACCELERATE_USE_DEEPSPEED"

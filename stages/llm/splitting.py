@@ -9,8 +9,9 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from stages.common.errors import InputError
-from stages.llm.model import Llm, best_device
+from stages.io.errors import InputError
+from stages.llm.hardware import best_device
+from stages.llm.load import Llm
 from stages.llm.processes import weights_are_split
 
 

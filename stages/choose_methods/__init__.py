@@ -1,1 +1,0 @@
-"""Says for each compared method whether it runs."""

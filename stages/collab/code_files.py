@@ -1,0 +1,97 @@
+"""Codes as files: as `pretrain_hash` learned them, and as the tables that prompts are made from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from stages.io.errors import InputError
+from stages.io.tables import replacing, write_json
+from stages.prompts.codes import pack_rows, to_dotted, unpack
+
+
+def write_codes(
+    folder: Path,
+    users: NDArray[np.bool_],
+    items: NDArray[np.bool_],
+    facts: Mapping[str, Any],
+) -> None:
+    """Writes `codes.safetensors` (users, items) and `codes.json`, which describes it.
+
+    Args:
+        folder: the folder, written whole or not at all.
+        users: (n_users + 1, dim) codes; row 0 is padding.
+        items: (n_items + 1, dim) codes; row 0 is padding.
+        facts: how they were learned.
+    """
+    description = {
+        "dim": users.shape[1],
+        "n_users": len(users) - 1,
+        "n_items": len(items) - 1,
+        **facts,
+    }
+    with replacing(folder) as partial:
+        partial.mkdir()
+        codes = {"users": np.ascontiguousarray(users), "items": np.ascontiguousarray(items)}
+        (partial / "codes.safetensors").write_bytes(save(codes))
+        write_json(description, partial / "codes.json")
+
+
+def read_codes(path: Path) -> dict[str, NDArray[np.bool_]]:
+    """Reads `codes.safetensors`.
+
+    Returns:
+        `users` and `items`, each (n + 1, dim), row 0 being padding.
+
+    Raises:
+        InputError: the file is missing, no safetensors, or holds something else.
+    """
+    try:
+        codes = load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run `dvc repro`") from None
+    except SafetensorError as error:
+        raise InputError(f"{path}: no safetensors file: {error}") from None
+    for name in ("users", "items"):
+        if name not in codes or codes[name].dtype != np.bool_ or codes[name].ndim != 2:
+            raise InputError(f"{path}: expected bool matrices users and items, found {list(codes)}")
+    return codes
+
+
+def code_table(codes: NDArray[np.bool_], known: pa.Table, *, key: str, path: Path) -> pd.DataFrame:
+    """Returns the table of one side's codes in all three forms.
+
+    Args:
+        codes: (n + 1, dim) codes; row 0 is padding.
+        known: (n) lines with `key` and `n_train`.
+        key: `uid` or `iid`.
+        path: where the codes come from, for the error.
+
+    Returns:
+        `key`, `bits`, `packed`, `dotted`, and `trained`: whether a train row shaped the code.
+
+    Raises:
+        InputError: there is not one code per line, or the width is no multiple of 8.
+    """
+    ids = known[key].to_numpy()
+    if ids.tolist() != list(range(1, len(codes))):
+        raise InputError(
+            f"{path}: codes for {key} 1..{len(codes) - 1}, but the interactions have "
+            f"{len(ids)} of them; run pretrain_hash again"
+        )
+    packed = pack_rows(codes[1:])
+    return pd.DataFrame(
+        {
+            key: ids,
+            "bits": [unpack(code) for code in packed],
+            "packed": packed,
+            "dotted": [to_dotted(code) for code in packed],
+            "trained": known["n_train"].to_numpy() > 0,
+        }
+    )

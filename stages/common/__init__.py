@@ -1,1 +1,0 @@
-"""What every stage shares: params, tables, ranking metrics, seeds, progress."""

@@ -1,1 +1,0 @@
-"""Fits and measures the methods that BinLLM is compared with and that need no LLM."""

@@ -1,1 +1,0 @@
-"""CTRL (DIN): a DIN that was aligned with a text encoder before it was fitted on labels."""

@@ -1,0 +1,65 @@
+"""Measures what codes cost in the prompt: `python -m stages.cost`.
+
+The paper's claim (section 3.3.2) is that dot-decimal codes make scoring faster than bits. The test
+rows that BinLLM's prompts are of are written without codes, with bits and with dot-decimal codes,
+and scored by the LLM without an adapter: a merged one costs nothing.
+"""
+
+from dataclasses import replace
+
+import pandas as pd
+
+from stages.io.command import start
+from stages.io.params import load_section, load_shared
+from stages.io.paths import INTERACTIONS_FOLDER, LLM_FOLDER, METRICS, PLOTS, prompts_folder
+from stages.io.seeds import generator
+from stages.io.tables import INTERACTIONS, read_table, write_csv, write_json
+from stages.llm.cost import Cost, measure
+from stages.llm.load import load_llm
+from stages.llm.params import Scoring
+from stages.prompts.content import read_content
+from stages.prompts.rows import sample_groups
+from stages.prompts.settings import prompt_settings
+from stages.prompts.text import build_prompts
+from stages.prompts.tokenizer import token_limit
+
+
+def main() -> None:
+    """Writes prompts in three ways, scores them, writes metrics and a plot."""
+    params, scoring = load_section(Cost, "cost"), load_section(Scoring, "predict")
+    rng = generator(load_shared("seed"), "cost")
+    drawn = sample_groups(prompts_folder("text") / "test.parquet", params.rows, "user", rng)
+    test = read_table(INTERACTIONS_FOLDER / "test.parquet", INTERACTIONS).filter(drawn)
+    codes = prompt_settings("codes")
+    whole = replace(codes, section=codes.section.model_copy(update={"fields": "text+codes"}))
+    ways = {
+        "no codes": replace(whole, codes=None),
+        "bits": replace(whole, compress=False),
+        "dot-decimal": replace(whole, compress=True),
+    }
+    llm = load_llm(LLM_FOLDER, precision=scoring.precision)
+    limit = codes.section.max_tokens or token_limit(LLM_FOLDER)
+    written = {
+        way: build_prompts(
+            read_content(settings, INTERACTIONS_FOLDER).rows(test), llm.tokenizer, limit
+        )
+        for way, settings in ways.items()
+    }
+    cost = measure(
+        llm,
+        written,
+        test["uid"].to_pylist(),
+        repeats=params.repeats,
+        token_budget=scoring.token_budget,
+    )
+    saved = {
+        key: 1 - cost["dot-decimal"][key] / cost["bits"][key]
+        for key in ("tokens_per_prompt", "tokens_computed", "seconds")
+    }
+    write_json({"rows": len(test), **cost, "saved_by_compression": saved}, METRICS / "cost.json")
+    table = pd.DataFrame([{"codes": way, **values} for way, values in cost.items()])
+    write_csv(table, PLOTS / "cost.csv")
+
+
+if __name__ == "__main__":
+    start(main)

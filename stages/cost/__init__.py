@@ -1,1 +1,0 @@
-"""Stage `cost`: what prompts cost without codes, with bits and with dot-decimal codes."""

@@ -1,0 +1,45 @@
+"""Measures all rows of the table on the same test rows: `python -m stages.evaluate`.
+
+Reads the rows that `plan` has listed, data/predictions/, data/repeats/, data/costs/, metrics/rows/
+and the test rows. Writes metrics/evaluate.json, metrics/table.csv, metrics/plots/{roc,slices}.csv
+and, to data/evaluation/, table.json, table.md and the pictures methods.png and warm_cold.png;
+prints the table. Scores nothing; removes what an earlier run left of rows that are gone.
+"""
+
+from stages.io.command import start
+from stages.io.params import load_section, load_shared
+from stages.io.paths import EVALUATION, METRICS, PLANNED_ROWS, PLOTS
+from stages.io.tables import replacing, write_csv, write_json
+from stages.measures.figures import draw_methods, draw_warm_cold
+from stages.measures.layout import csv_table, markdown, slice_bars
+from stages.measures.planned import STEP_1, read_rows, remove_other_rows
+from stages.measures.plots import roc_points
+from stages.measures.quality import Evaluate
+from stages.measures.summary import summary_table
+from stages.measures.table import headline, whole_table
+
+
+def main() -> None:
+    """Reads what is there, measures, writes tables, plots and pictures, prints the table."""
+    params = load_section(Evaluate, "evaluate")
+    dataset, seed = load_shared("dataset"), load_shared("seed")
+    planned = read_rows(PLANNED_ROWS)
+    rows, table = whole_table(planned, params, dataset=dataset, seed=seed)
+    ours = {name: row.title for name, row in planned.items() if row.kind in ("variant", "codes")}
+    codes = [name for name, row in planned.items() if row.kind == "codes"]
+    write_csv(roc_points(rows, ours), PLOTS / "roc.csv")
+    write_csv(slice_bars(table), PLOTS / "slices.csv")
+    write_csv(csv_table(table), METRICS / "table.csv")
+    with replacing(EVALUATION) as folder:
+        folder.mkdir()
+        write_json(table, folder / "table.json")
+        (folder / "table.md").write_text(markdown(table), encoding="utf-8")
+        draw_methods(table, folder / "methods.png")
+        draw_warm_cold(table, folder / "warm_cold.png")
+    write_json(headline(table, planned), METRICS / "evaluate.json")
+    remove_other_rows(planned)
+    print(summary_table(table, [STEP_1, *codes]))
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,1 +1,0 @@
-"""Measures predictions: AUC, UAUC, NDCG, intervals, slices, differences, and plots' data."""

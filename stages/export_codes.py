@@ -1,0 +1,36 @@
+"""Writes a set of codes as tables: `python -m stages.export_codes binmf|…`.
+
+Reads models/hash/<set>/ and data/interactions/{users,items}.parquet; writes
+data/codes/<set>/{users,items}.parquet.
+"""
+
+from stages.collab.code_files import code_table, read_codes
+from stages.io.command import start
+from stages.io.paths import INTERACTIONS_FOLDER, codes_folder, hash_model
+from stages.io.tables import (
+    ITEM_CODES,
+    ITEMS,
+    USER_CODES,
+    USERS,
+    read_table,
+    replacing,
+    write_table,
+)
+
+SIDES = {"users": ("uid", USERS, USER_CODES), "items": ("iid", ITEMS, ITEM_CODES)}
+
+
+def main(codes: str) -> None:
+    """Writes one line per user and per item, with the code as bits, bytes and dot-decimal."""
+    source = hash_model(codes) / "codes.safetensors"
+    learned = read_codes(source)
+    with replacing(codes_folder(codes)) as folder:
+        for name, (key, known_schema, schema) in SIDES.items():
+            path = INTERACTIONS_FOLDER / f"{name}.parquet"
+            known = read_table(path, known_schema, [key, "n_train"])
+            table = code_table(learned[name], known, key=key, path=source)
+            write_table(table, folder / f"{name}.parquet", schema)
+
+
+if __name__ == "__main__":
+    start(main, "codes")

@@ -1,1 +1,0 @@
-"""Turns learned codes into tables that prompts are made from."""

@@ -1,0 +1,24 @@
+"""Brings the chosen data set's raw files to `data/raw`: `python -m stages.fetch_data`.
+
+Nothing in the files is read or changed here; what they must hold is `preprocess`'s business.
+"""
+
+from stages import datasets
+from stages.datasets.building.params import FetchData
+from stages.datasets.building.places import fetch
+from stages.io.command import start
+from stages.io.params import load_section
+from stages.io.paths import RAW
+from stages.io.tables import replacing
+
+
+def main() -> None:
+    """Writes `data/raw`."""
+    params = load_section(FetchData, "fetch_data")
+    name = datasets.chosen()
+    with replacing(RAW) as folder:
+        fetch(name, datasets.load(name).place, params.source, folder)
+
+
+if __name__ == "__main__":
+    start(main)

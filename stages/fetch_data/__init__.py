@@ -1,1 +1,0 @@
-"""Brings a data set's raw files to `data/raw`: `python -m stages.fetch_data`."""

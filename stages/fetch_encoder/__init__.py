@@ -1,1 +1,0 @@
-"""Fetches the text encoder into `models/encoder`: safetensors, tokenizer, and their origin."""

@@ -1,0 +1,1 @@
+"""What every room stands on: errors, params, paths, tables, progress, seeds, scratch, downloads."""

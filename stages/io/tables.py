@@ -1,0 +1,196 @@
+"""The Parquet tables that stages hand to each other, and how they are written.
+
+Every table has an explicit schema here, is checked against it on write and read, and is written
+so that equal content gives equal bytes. Outputs appear whole or not at all.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.io.errors import InputError
+
+SPLITS = ("train", "valid", "test")
+
+INTERACTIONS = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("uid", pa.int32()),
+        ("iid", pa.int32()),
+        ("label", pa.int8()),
+        ("timestamp", pa.int64()),
+        ("history", pa.list_(pa.int32())),
+        ("seen", pa.bool_()),
+        ("warm", pa.bool_()),
+    ]
+)
+USERS = pa.schema([("uid", pa.int32()), ("source_id", pa.string()), ("n_train", pa.int32())])
+ITEMS = pa.schema(
+    [
+        ("iid", pa.int32()),
+        ("source_id", pa.string()),
+        ("title", pa.string()),
+        ("n_train", pa.int32()),
+    ]
+)
+
+
+def _codes(key: str) -> pa.Schema:
+    return pa.schema(
+        [
+            (key, pa.int32()),
+            ("bits", pa.string()),
+            ("packed", pa.binary()),
+            ("dotted", pa.string()),
+            ("trained", pa.bool_()),
+        ]
+    )
+
+
+USER_CODES = _codes("uid")
+ITEM_CODES = _codes("iid")
+PROMPTS = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("uid", pa.int32()),
+        ("iid", pa.int32()),
+        ("label", pa.int8()),
+        ("prefix", pa.string()),
+        ("suffix", pa.string()),
+        ("n_tokens", pa.int32()),
+    ]
+)
+PREDICTIONS = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("uid", pa.int32()),
+        ("iid", pa.int32()),
+        ("label", pa.int8()),
+        ("score", pa.float32()),
+    ]
+)
+
+
+REPEATS = pa.schema([("seed", pa.int64()), ("row", pa.int64()), ("score", pa.float32())])
+
+
+def write_table(data: pd.DataFrame | pa.Table, path: Path, schema: pa.Schema) -> None:
+    """Writes a table as Parquet (zstd), whole or not at all.
+
+    Args:
+        data: the columns of `schema`, in any order, without nulls.
+        path: the file.
+        schema: the table's schema; its column order is the file's.
+
+    Raises:
+        InputError: a column is missing, superfluous, of another type, or holds a null.
+    """
+    given = data.column_names if isinstance(data, pa.Table) else list(data.columns)
+    if sorted(given) != sorted(schema.names):
+        raise InputError(f"{path}: columns {sorted(given)}, expected {sorted(schema.names)}")
+    try:
+        if isinstance(data, pa.Table):
+            table = data.select(schema.names).cast(schema)
+        else:
+            table = pa.Table.from_pandas(data[schema.names], schema=schema, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
+    table = table.replace_schema_metadata(None)
+    for name in schema.names:
+        if table[name].null_count:
+            raise InputError(f"{path}: column {name!r} holds {table[name].null_count} nulls")
+    with replacing(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+    """Reads a table and checks its schema.
+
+    Args:
+        path: the file.
+        schema: what the file must hold.
+        columns: which columns to read; all by default.
+
+    Raises:
+        InputError: the file is missing, no Parquet, or of another schema.
+    """
+    try:
+        found = pq.read_schema(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run `dvc repro`") from None
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: no Parquet file: {error}") from None
+    if not found.equals(schema, check_metadata=False):
+        raise InputError(
+            f"{path}: columns {dict(zip(found.names, map(str, found.types), strict=True))}, "
+            f"expected {dict(zip(schema.names, map(str, schema.types), strict=True))}"
+        )
+    return pq.read_table(path, columns=columns)
+
+
+def write_json(data: dict[str, Any], path: Path) -> None:
+    """Writes metrics as JSON, whole or not at all; leaves out keys whose value is None.
+
+    `NaN` is no JSON: an undefined metric is None here and absent in the file.
+    """
+    text = json.dumps(_without_none(data), indent=2, allow_nan=False)
+    with replacing(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads what a stage wrote as JSON.
+
+    Raises:
+        InputError: the file is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run `dvc repro`") from None
+    except ValueError as error:
+        raise InputError(f"{path}: no JSON: {error}") from None
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Writes a plot's table, whole or not at all; six digits are more than a picture shows."""
+    with replacing(path) as partial:
+        table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a path beside `path` to write to; moves it to `path` on success, else removes it.
+
+    Works for a file and for a folder (make it with `mkdir`). A cut leaves `path` as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    _remove(partial)
+    try:
+        yield partial
+        if path.is_dir():
+            _remove(path)
+        partial.replace(path)
+    finally:
+        _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

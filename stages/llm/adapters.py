@@ -1,0 +1,146 @@
+"""LoRA adapters: put a new one on the LLM, save, check and reload."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from stages.io.errors import InputError
+from stages.llm.load import Llm, load_llm, quiet
+from stages.llm.lora import fuse_lora, merge_lora
+from stages.llm.params import Lora, Precision
+
+
+def add_adapter(
+    llm: Llm,
+    *,
+    rank: int,
+    alpha: int,
+    dropout: float,
+    targets: list[str] | str,
+    last_layers: int | None,
+    seed: int,
+) -> Llm:
+    """Puts a new LoRA adapter on the LLM (Hu et al. 2022); before training it changes no score.
+
+    Args:
+        llm: the LLM without adapter.
+        rank: r of the low-rank product.
+        alpha: the product is scaled by alpha / rank.
+        dropout: on the adapter's input, in training.
+        targets: names of the adapted linear layers, or "all-linear".
+        last_layers: adapt only the last n layers, so that no gradient goes below them; None = all.
+        seed: of the adapter's random initialisation.
+
+    Raises:
+        InputError: the LLM has no such layers.
+    """
+    layers = llm.causal_lm.config.num_hidden_layers
+    if last_layers is not None and last_layers > layers:
+        raise InputError(
+            f"train_lora.lora.last_layers = {last_layers}: the LLM has {layers} layers"
+        )
+    if targets == "all-linear":
+        targets = _linear_layers(llm)  # PEFT's own "all-linear" does not go with chosen layers
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=targets,
+        layers_to_transform=None
+        if last_layers is None
+        else list(range(layers - last_layers, layers)),
+        task_type="CAUSAL_LM",
+    )
+    torch.manual_seed(seed)
+    try:
+        with quiet():
+            model = get_peft_model(llm.model, config, autocast_adapter_dtype=False)
+    except ValueError as error:
+        raise InputError(f"train_lora.lora.targets = {targets!r}: {error}") from None
+    fuse_lora(model)
+    return Llm(model, llm.tokenizer, llm.answer_ids, llm.device)
+
+
+def load_for_training(folder: Path, precision: Precision, lora: Lora | None, seed: int) -> Llm:
+    """Loads the LLM with a new adapter, or without one where there are no settings for it."""
+    llm = load_llm(folder, precision=precision)
+    return add_adapter(llm, **lora.model_dump(), seed=seed) if lora else llm
+
+
+def _linear_layers(llm: Llm) -> list[str]:
+    """Returns the names of the linear layers below the head."""
+    modules = llm.causal_lm.get_decoder().named_modules()
+    return sorted({name.split(".")[-1] for name, m in modules if isinstance(m, nn.Linear)})
+
+
+def load_adapter(llm: Llm, folder: Path, *, trainable: bool = False) -> Llm:
+    """Puts a saved adapter on the LLM: to train it further, or merged into the weights to score.
+
+    Args:
+        llm: the LLM without adapter.
+        folder: what `store_adapter` wrote.
+        trainable: False merges, so that a layer costs what it costs without an adapter.
+
+    Raises:
+        InputError: the folder holds no adapter, an empty one, or one for another LLM.
+    """
+    check_adapter(folder)
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # PEFT only warns of missing keys
+            model = PeftModel.from_pretrained(
+                llm.model, folder, is_trainable=trainable, autocast_adapter_dtype=False
+            )
+    except (RuntimeError, ValueError, UserWarning) as error:
+        raise InputError(f"{folder}: does not fit this LLM: {str(error).splitlines()[0]}") from None
+    if not trainable:
+        merge_lora(model)
+        return Llm(model, llm.tokenizer, llm.answer_ids, llm.device)
+    for parameter in trainable_parameters(model).values():
+        parameter.data = parameter.data.to(llm.causal_lm.dtype)
+    fuse_lora(model)
+    return Llm(model, llm.tokenizer, llm.answer_ids, llm.device)
+
+
+def store_adapter(llm: Llm, weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Writes an adapter as PEFT does: `adapter_config.json`, `adapter_model.safetensors`.
+
+    Args:
+        llm: the LLM with the adapter; holds `weights` afterwards.
+        weights: float32 tensors by parameter name.
+        folder: where to; made if missing.
+    """
+    for name, parameter in trainable_parameters(llm.model).items():
+        parameter.data = weights[name].to(parameter.device)
+    assert isinstance(llm.model, PeftModel)  # else there are no weights to write
+    config = cast(LoraConfig, llm.model.peft_config["default"])
+    config.target_modules = sorted(
+        config.target_modules or ()
+    )  # a set: its order changes by process
+    llm.model.save_pretrained(str(folder))
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card, empty but for versions
+
+
+def check_adapter(folder: Path) -> None:
+    """Refuses an adapter that is missing or whose product is zero: it would change nothing.
+
+    Raises:
+        InputError: no adapter file, no tensors in it, or all of the `lora_B` are zero.
+    """
+    path = folder / "adapter_model.safetensors"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run `dvc repro`")
+    tensors = load_file(path)
+    if not any(tensor.abs().max() > 0 for name, tensor in tensors.items() if "lora_B" in name):
+        raise InputError(f"{path}: the adapter is empty ({len(tensors)} tensors, all lora_B zero)")
+
+
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Returns the adapter's tensors by name."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}

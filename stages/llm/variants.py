@@ -1,0 +1,105 @@
+"""Variants of BinLLM: rows of the table that are an adapter of their own, under `variants`.
+
+A variant is the section `train_lora`, less what it changes, on one set of prompts. Two that a run
+has anyway are `text`, step 1 on titles, and `codes`, step 2, which goes on from it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from stages.io.params import Section, known_entry, load_section, load_shared
+from stages.io.paths import adapter_folder
+from stages.io.seeds import derived_seed
+from stages.llm.params import TrainLora
+from stages.prompts.settings import prompt_settings
+
+_ADAPTERS = "adapters/"
+
+
+class VariantEntry(Section):
+    """A variant: an entry of `variants` in `params.yaml`.
+
+    Attributes:
+        prompts: its set of prompts.
+        start: `llm` to put a new adapter on the LLM, or `adapters/` and the name of the variant
+            whose adapter to go on from, unless `train_lora.tuning` is intuitive.
+        changes: values in place of those of `train_lora`.
+    """
+
+    prompts: str
+    start: str = Field(pattern=r"^(llm|adapters/[a-z0-9_]+)$")
+    changes: dict[str, Any] = Field(default={})
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """All that shapes a variant's adapter beside prompts and LLM.
+
+    Attributes:
+        prompts: its set of prompts.
+        has_codes: whether these prompts hold codes.
+        start: adapter to go on from; None for a new one.
+        section: how it is trained.
+        seed: of rows drawn, their order, dropout and a new adapter's initial values; the same for
+            all variants with codes, so that they meet the same rows in the same order.
+    """
+
+    prompts: str
+    has_codes: bool
+    start: Path | None
+    section: TrainLora
+    seed: int
+
+    def phases(self) -> dict[str, int | None]:
+        """Returns the tables of prompts to train on, in turn, and how many rows of each."""
+        rows = self.section.train_rows
+        if not self.has_codes:
+            return {"train": rows.text}
+        whole = {"train": rows.codes}
+        return whole if rows.ids_first == 0 else {"train_ids": rows.ids_first, **whole}
+
+    def key(self) -> dict[str, Any]:
+        """Returns what makes this adapter another: no key that shapes other variants only."""
+        unused = {"tuning", "train_rows"} | ({"lora"} if self.start else set())
+        return {
+            **self.section.model_dump(exclude=unused),
+            "rows": self.phases(),
+            "prompts": self.prompts,
+            "start": self.start.as_posix() if self.start else None,
+            "seed": self.seed,
+        }
+
+
+def variant_entry(name: str) -> VariantEntry:
+    """Returns a variant's entry.
+
+    Raises:
+        InputError: there is no such variant, or a value is not allowed.
+    """
+    known_entry("variants", name)
+    return load_section(VariantEntry, f"variants.{name}")
+
+
+def training_settings(name: str) -> TrainingSettings:
+    """Returns what shapes a variant's adapter.
+
+    Raises:
+        InputError: there is no such variant, or a value is not allowed.
+    """
+    entry = variant_entry(name)
+    section = load_section(
+        TrainLora, "train_lora", changes=entry.changes, changed_in=f"variants.{name}.changes"
+    )
+    has_codes = prompt_settings(entry.prompts).codes is not None
+    start = None
+    if entry.start.startswith(_ADAPTERS):
+        before = entry.start.removeprefix(_ADAPTERS)
+        known_entry("variants", before)
+        start = adapter_folder(before) if section.tuning == "two_step" else None
+    stream = "train_lora codes" if has_codes else "train_lora text"
+    return TrainingSettings(
+        entry.prompts, has_codes, start, section, derived_seed(load_shared("seed"), stream)
+    )

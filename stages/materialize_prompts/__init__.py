@@ -1,1 +1,0 @@
-"""Stage `materialize_prompts`: interactions (and codes) as prompts for the LLM."""

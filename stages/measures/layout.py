@@ -1,0 +1,190 @@
+"""The table as text: CSV for machines and `dvc plots`, Markdown for people."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from stages.measures.metrics import user_metrics
+from stages.measures.planned import OURS, STEP_1
+from stages.measures.repeats import METRICS
+
+# The paper's Figure 2, and the codes alone.
+IN_SLICES = ("mf", STEP_1, "collm_mf", "binmf", OURS)
+SLICES = ("warm", "cold")
+_NONE = "-"
+
+
+def csv_table(table: dict[str, Any]) -> pd.DataFrame:
+    """Returns one line per method with all numbers of the Markdown table; empty = undefined."""
+    lines = []
+    for method, it in table["methods"].items():
+        line: dict[str, Any] = {"method": method, "title": it["title"]}
+        for metric in METRICS:
+            line |= {metric: it[metric], **_bounds(metric, it["intervals"][metric])}
+        line |= {"users": it["uauc_users"], **{name: it[name] for name in _further()}}
+        for metric in METRICS:
+            gap = it.get("difference", {}).get(metric) or {}
+            name = f"{metric}_difference"
+            line |= {name: gap.get("value"), **_bounds(name, gap)}
+        published = it["published"] or {}
+        line |= {
+            "relative_improvement": it.get("relative_improvement"),
+            "valid_auc": it["valid_auc"],
+            "parameters": it["parameters"],
+            "fit_seconds": it["seconds"]["fit"],
+            "seconds_per_1000_rows": it["seconds"]["per_1000_rows"],
+            "scored_rows": it["scored_rows"],
+            **{f"{metric}_all_rows": it.get("all_rows", it)[metric] for metric in METRICS},
+            "published_auc": published.get("auc"),
+            "published_uauc": published.get("uauc"),
+        }
+        lines.append(line)
+    # Whole numbers stay whole where a method lacks one.
+    return pd.DataFrame(lines).astype({"parameters": "Int64"})
+
+
+def slice_bars(table: dict[str, Any]) -> pd.DataFrame:
+    """Returns AUC on warm and on cold rows of the methods of the paper's Figure 2 that ran.
+
+    Returns:
+        Columns method, slice (with its number of rows), auc, low and high of its interval, rows;
+        no line where AUC is undefined.
+    """
+    lines = []
+    for name in SLICES:
+        for method in IN_SLICES:
+            part = table["methods"].get(method, {}).get(name, {})
+            if part.get("auc") is not None:
+                title = f"{name} ({part['rows']:,} rows)"
+                shown_as = table["methods"][method]["title"]
+                line = {"method": shown_as, "slice": title, "auc": part["auc"]}
+                span = part.get("intervals", {}).get("auc") or {}
+                line |= {"low": span.get("low"), "high": span.get("high"), "rows": part["rows"]}
+                lines.append(line)
+    return pd.DataFrame(lines, columns=["method", "slice", "auc", "low", "high", "rows"])
+
+
+def markdown(table: dict[str, Any]) -> str:
+    """Returns the table as Markdown, with what its numbers mean, and the seeds' table if any."""
+    protocol, methods = table["protocol"], table["methods"]
+    published = any(it["published"] for it in methods.values())
+    head = ["method", "AUC", "UAUC", "users", *metric_titles(protocol["ndcg_k"])]
+    head += ["BinLLM above it, AUC", "BinLLM above it, UAUC", "rel. imp.", "trained parameters"]
+    head += ["fit, s", "scoring, s per 1,000 rows"] + ["paper: AUC / UAUC, rel. imp."] * published
+    body = [_cells(it)[: len(head)] for it in methods.values()]
+    parts = [_heading(table), _grid(head, body)]
+    more = {name: it for name, it in methods.items() if it["scored_rows"] > protocol["rows"]}
+    if more:
+        parts.append(_all_rows(more, protocol["ndcg_k"]))
+    if table["seeds"]:
+        parts.append(_seeds(table["seeds"], {name: it["title"] for name, it in methods.items()}))
+    return "\n\n".join(parts) + "\n"
+
+
+def metric_titles(k: int) -> list[str]:
+    """Returns what the table calls the metrics beside AUC and UAUC."""
+    return [user_metrics()[name].title.format(k=k) for name in _further()]
+
+
+def _further() -> list[str]:
+    return [name for name in user_metrics() if name not in METRICS]
+
+
+def _all_rows(methods: dict[str, Any], k: int) -> str:
+    """The methods that scored more rows than BinLLM, on all of theirs."""
+    head = ["on all rows scored", "rows", "AUC", "UAUC", "users", *metric_titles(k)]
+    body = []
+    for it in methods.values():
+        whole = it["all_rows"]
+        cells = [_number(whole[m]) + _span(whole["intervals"][m]) for m in METRICS]
+        further = [_number(whole[name]) for name in _further()]
+        rows = f"{it['scored_rows']:,}"
+        body.append([it["title"], rows, *cells, f"{whole['uauc_users']:,}", *further])
+    return _grid(head, body)
+
+
+def _cells(it: dict[str, Any]) -> list[str]:
+    gaps = it.get("difference", {})
+    cells = [it["title"]]
+    cells += [_number(it[metric]) + _span(it["intervals"][metric]) for metric in METRICS]
+    cells += [f"{it['uauc_users']:,}", *(_number(it[name]) for name in _further())]
+    for metric in METRICS:
+        gap = gaps.get(metric)
+        cells.append(f"{gap['value']:+.4f}{_span(gap, '+')}" if gap else _NONE)
+    cells.append(_percent(it.get("relative_improvement")))
+    cells.append(_NONE if it["parameters"] is None else f"{it['parameters']:,}")
+    cells += [_seconds(it["seconds"][name]) for name in ("fit", "per_1000_rows")]
+    paper = it["published"]
+    if not paper:
+        return [*cells, _NONE]
+    gain = _percent(paper.get("relative_improvement"))
+    return [*cells, f"{paper['auc']:.4f} / {paper['uauc']:.4f}, {gain}"]
+
+
+def _heading(table: dict[str, Any]) -> str:
+    protocol = table["protocol"]
+    whole = [
+        it["title"] for it in table["methods"].values() if it["scored_rows"] > protocol["rows"]
+    ]
+    lines = [
+        f"{protocol['dataset']}: {protocol['rows']:,} of {protocol['test_rows']:,} test rows, "
+        f"{protocol['users']:,} of {protocol['test_users']:,} users, the same for every method.",
+        f"[low, high]: {protocol['level']:.0%} interval, users drawn "
+        f"{protocol['replicates']:,} times; of differences on the same draws.",
+        "rel. imp.: of BinLLM over the method, averaged over AUC and UAUC.",
+    ]
+    if whole:
+        lines.append(f"Scored on all their rows and cut to these: {', '.join(whole)}.")
+    return "\n".join(lines)
+
+
+def _seeds(seeds: dict[str, Any], titles: dict[str, str]) -> str:
+    names = list(seeds["methods"])
+    head = ["several seeds", "seeds", "rows", "AUC, mean ± sd", "UAUC, mean ± sd"]
+    body = []
+    for method, it in seeds["methods"].items():
+        spread = [f"{it[m]['mean']:.4f} ± {it[m]['sd']:.4f}" if m in it else _NONE for m in METRICS]
+        body.append([titles[method], str(it["seeds"]), f"{it['rows']:,}", *spread])
+    above = []
+    for one in names:
+        shares = [[seeds["order"][m].get(one, {}).get(other) for m in METRICS] for other in names]
+        above.append(
+            [titles[one], *(" / ".join(map(_share, pair)) for pair in shares)],
+        )
+    title = "share of seeds in which the left one is higher, AUC / UAUC"
+    order = _grid([title, *(titles[name] for name in names)], above)
+    return f"{_grid(head, body)}\n\n{order}"
+
+
+def _grid(head: list[str], body: Iterable[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _bounds(name: str, span: dict[str, float] | None) -> dict[str, float | None]:
+    return {f"{name}_{end}": (span or {}).get(end) for end in ("low", "high")}
+
+
+def _number(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.4f}"
+
+
+def _span(span: dict[str, float] | None, sign: str = "") -> str:
+    return f" [{span['low']:{sign}.3f}, {span['high']:{sign}.3f}]" if span and "low" in span else ""
+
+
+def _percent(value: float | None) -> str:
+    return _NONE if value is None else f"{value:+.1%}"
+
+
+def _share(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.0%}"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return _NONE
+    if value < 0.01:
+        return "< 0.01"
+    return f"{value:,.2f}" if value < 1 else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"

@@ -1,0 +1,91 @@
+"""What is measured of a set of scores, and how two sets differ on the same draws of users."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+from pydantic import Field
+
+from stages.io.params import Section
+from stages.measures.bootstrap import Bootstrap, bootstrap, interval
+from stages.measures.metrics import user_metrics
+from stages.measures.slices import sliced_metrics
+
+
+class Evaluate(Section):
+    """How scores are measured: `evaluate` in `params.yaml`, where each key is explained."""
+
+    ndcg_k: int = Field(ge=1, le=1000)
+    replicates: int = Field(ge=10, le=100_000)
+    level: float = Field(gt=0, lt=1)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One set of scores, measured.
+
+    Attributes:
+        quality: auc, uauc, uauc_users, rows, the same under each slice, the other metrics, and
+            intervals of auc and uauc; an undefined value is None.
+        drawn: auc and uauc of each draw of users.
+    """
+
+    quality: dict[str, Any]
+    drawn: Bootstrap
+
+
+def measure_scores(
+    uids: NDArray,
+    labels: NDArray,
+    scores: NDArray,
+    *,
+    slices: Mapping[str, NDArray],
+    draws: NDArray,
+    params: Evaluate,
+) -> Measured:
+    """Measures scores over all rows, within slices, and over draws of users.
+
+    Args:
+        uids: (n,) users.
+        labels: (n,) 0 or 1.
+        scores: (n,) finite numbers.
+        slices: name -> (n,) bool, the rows of the slice.
+        draws: (replicates, users); see `stages.measures.bootstrap.draw_users`.
+        params: places that NDCG counts, and the share of replicates within an interval.
+    """
+    drawn = bootstrap(uids, labels, scores, draws)
+    quality = {
+        **sliced_metrics(uids, labels, scores, slices),
+        **{
+            name: metric.mean(uids, labels, scores, params.ndcg_k)
+            for name, metric in user_metrics().items()
+            if name != "uauc"
+        },
+        "intervals": {
+            "auc": interval(drawn.auc, params.level),
+            "uauc": interval(drawn.uauc, params.level),
+        },
+    }
+    return Measured(quality, drawn)
+
+
+def difference(one: Measured, other: Measured, level: float) -> dict[str, Any]:
+    """How far `one` is above `other`, both measured on the same draws: a paired interval.
+
+    What makes a draw of users easy or hard for both cancels out.
+
+    Returns:
+        `auc` and `uauc`, each with value, low and high; None where undefined.
+    """
+
+    def paired(metric: str, replicates: NDArray) -> dict[str, float] | None:
+        ours, theirs = one.quality[metric], other.quality[metric]
+        if ours is None or theirs is None:
+            return None
+        return {"value": ours - theirs, **(interval(replicates, level) or {})}
+
+    return {
+        "auc": paired("auc", one.drawn.auc - other.drawn.auc),
+        "uauc": paired("uauc", one.drawn.uauc - other.drawn.uauc),
+    }

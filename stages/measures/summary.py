@@ -1,0 +1,96 @@
+"""The table that ends the pipeline's output."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from stages.measures.layout import metric_titles
+from stages.measures.metrics import user_metrics
+from stages.measures.planned import OURS
+
+_HEADER = ("", "AUC", "", "UAUC", "", "users")
+_GAP = "  "
+
+
+def summary_table(table: dict[str, Any], against: Sequence[str]) -> str:
+    """Returns the table, aligned for people, with a verdict on the rows named.
+
+    Args:
+        table: what `stages.measures.table.build_table` returns.
+        against: methods from which BinLLM's difference is told.
+    """
+    protocol, methods = table["protocol"], table["methods"]
+    lines: list[tuple[str, ...]] = [(*_HEADER, *metric_titles(protocol["ndcg_k"]))]
+    lines += [_method_line(it) for it in methods.values()]
+    ours = methods[OURS]["title"]
+    differences = {
+        f"{ours} - {methods[other]['title']}": methods[other]["difference"] for other in against
+    }
+    lines += [_difference_line(title, found, len(lines[0])) for title, found in differences.items()]
+    text = _aligned(lines)
+    text.insert(1 + len(methods), "")
+    rule = "-" * max(map(len, text))
+    verdicts = [_verdict(title, found["auc"]) for title, found in differences.items()]
+    return "\n".join([*_heading(protocol), rule, *text, rule, *verdicts])
+
+
+def _heading(protocol: dict[str, Any]) -> list[str]:
+    return [
+        f"{protocol['dataset']}, test: {protocol['rows']:,} of {protocol['test_rows']:,} rows, "
+        f"{protocol['users']:,} of {protocol['test_users']:,} users",
+        f"[low, high]: {protocol['level']:.0%} interval, users drawn "
+        f"{protocol['replicates']:,} times",
+    ]
+
+
+def _method_line(found: dict[str, Any]) -> tuple[str, ...]:
+    intervals = found["intervals"]
+    return (
+        found["title"],
+        _number(found["auc"]),
+        _span(intervals["auc"]),
+        _number(found["uauc"]),
+        _span(intervals["uauc"]),
+        f"{found['uauc_users']:,}",
+        *(_number(found[name]) for name in user_metrics() if name != "uauc"),
+    )
+
+
+def _difference_line(title: str, found: dict[str, Any], width: int) -> tuple[str, ...]:
+    cells = [title]
+    for metric in ("auc", "uauc"):
+        difference = found[metric] or {}
+        cells += [_number(difference.get("value"), "+"), _span(difference, "+")]
+    return (*cells, *[""] * (width - len(cells)))
+
+
+def _verdict(title: str, difference: dict[str, float] | None) -> str:
+    one, _, other = title.partition(" - ")
+    if not difference or "low" not in difference:
+        return f"{one} and {other}: the difference in AUC is undefined here"
+    if difference["low"] > 0:
+        return f"{one} ranks better than {other}: the AUC difference's interval is above 0"
+    if difference["high"] < 0:
+        return f"{one} ranks worse than {other}: the AUC difference's interval is below 0"
+    return f"{one} and {other} cannot be told apart: the AUC difference's interval includes 0"
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "-" if value is None else f"{value:{sign}.4f}"
+
+
+def _span(found: dict[str, float] | None, sign: str = "") -> str:
+    if not found or "low" not in found:
+        return ""
+    return f"[{found['low']:{sign}.4f}, {found['high']:{sign}.4f}]"
+
+
+def _aligned(lines: list[tuple[str, ...]]) -> list[str]:
+    """Names to the left, numbers to the right, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        _GAP.join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]

@@ -1,0 +1,199 @@
+"""The table: each method on the same test rows, and held against BinLLM."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.io.paths import TEST_ROWS, predictions, repeats
+from stages.io.seeds import generator
+from stages.measures.bootstrap import bootstrap, draw_users, interval
+from stages.measures.planned import OURS, STEP_1, PlannedRow, RowFacts, read_facts
+from stages.measures.quality import Evaluate, difference
+from stages.measures.repeats import over_seeds
+from stages.measures.scored_rows import ScoredRows, read_predictions, read_scored_rows
+from stages.measures.seeds_table import across_seeds
+
+FEWEST_USERS = 10
+SLICES = ("seen", "warm", "cold")
+
+
+def build_table(
+    rows: ScoredRows,
+    planned: Mapping[str, PlannedRow],
+    facts: Mapping[str, RowFacts],
+    *,
+    dataset: str,
+    params: Evaluate,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Measures all rows of the table on the same test rows and the same draws of users.
+
+    Users are drawn once and the same draws are used for every method, so that an interval of a
+    difference is a paired one: what makes a draw of users easy or hard cancels out.
+
+    Args:
+        rows: the test rows, with every method's scores under its name.
+        planned: the rows of the table.
+        facts: what their own stages know of them.
+        dataset: the data set's name.
+        params: how scores are measured.
+        rng: source of the draws.
+
+    Returns:
+        `protocol`; `methods`, each with title, auc, uauc, uauc_users, rows, seen, warm, cold (with
+        users and intervals), further metrics, intervals, scored_rows, difference (BinLLM - it,
+        paired), relative_improvement (of BinLLM over it), valid_auc, parameters, seconds and
+        published. An undefined value is None.
+    """
+    draws = draw_users(rows.uids, params.replicates, rng)
+    measured = rows.measured(draws, params)
+    ours, lines = measured[OURS], {}
+    for method, found in measured.items():
+        for name, part in rows.slices.items():
+            spread = slice_spread(rows, rows.scores[method], part, draws, params.level)
+            found.quality[name] |= spread
+        known = facts[method]
+        lines[method] = {
+            "title": planned[method].title,
+            **found.quality,
+            "scored_rows": rows.n_scored[method],
+            **_against(ours.quality, found.quality, method),
+            "valid_auc": known.valid_auc,
+            "parameters": known.parameters,
+            "seconds": {"fit": known.fit_seconds, "per_1000_rows": known.seconds_per_1000},
+            "published": _published(planned, method),
+        }
+        if method != OURS:
+            lines[method]["difference"] = difference(ours, found, params.level)
+    return {"protocol": {"dataset": dataset, **rows.protocol(params)}, "methods": lines}
+
+
+def whole_table(
+    planned: Mapping[str, PlannedRow], params: Evaluate, *, dataset: str, seed: int
+) -> tuple[ScoredRows, dict[str, Any]]:
+    """Reads what there is of the planned rows and measures it.
+
+    Returns:
+        The test rows that BinLLM has scored, with all scores; and what `build_table` returns, with
+        `all_rows` for methods that scored more than these, and `seeds` where methods were fitted
+        more than once.
+
+    Raises:
+        InputError: a file is missing, or rows differ.
+    """
+    files = {name: predictions(name) for name in planned}
+    variants = [name for name, row in planned.items() if row.kind == "variant"]
+    rows = read_scored_rows(files, TEST_ROWS, reference=OURS, alike=variants)
+    facts = {name: read_facts(name) for name in planned}
+    rng = generator(seed, "evaluate")
+    table = build_table(rows, planned, facts, dataset=dataset, params=params, rng=rng)
+    several: dict[str, Any] = {}
+    for name, line in table["methods"].items():
+        if line["scored_rows"] > len(rows.uids):
+            # One stream for all methods: the same users are drawn, so that methods can be paired.
+            rng = generator(seed, "compare")
+            line["all_rows"] = on_all_rows(files[name], TEST_ROWS, params=params, rng=rng)
+        if planned[name].kind in ("method", "codes"):
+            runs = over_seeds(repeats(name), read_predictions(files[name]), seed)
+            several |= {name: runs} if runs else {}
+    table["seeds"] = across_seeds(several) if several else None
+    return rows, table
+
+
+def headline(table: Mapping[str, Any], planned: Mapping[str, PlannedRow]) -> dict[str, Any]:
+    """Returns what `metrics/evaluate.json` holds of the table: BinLLM, its steps and its codes.
+
+    Returns:
+        `protocol`; per variant of BinLLM and per set of codes auc, uauc, uauc_users, rows, seen,
+        warm, cold, further metrics and intervals; `difference` (BinLLM - its step 1) and
+        `difference_to_<codes>`, each with auc and uauc: value, low, high.
+    """
+    methods = table["methods"]
+    variants = [name for name, row in planned.items() if row.kind == "variant"]
+    codes = [name for name, row in planned.items() if row.kind == "codes"]
+    differences = {f"difference_to_{name}": methods[name]["difference"] for name in codes}
+    if STEP_1 in methods:
+        differences = {"difference": methods[STEP_1]["difference"], **differences}
+    quality = {name: _quality(methods[name]) for name in (*variants, *codes)}
+    return {"protocol": table["protocol"], **quality, **differences}
+
+
+def _quality(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's metrics alone, slices without their intervals."""
+    slices = {
+        name: {key: part[key] for key in part if key not in ("users", "intervals")}
+        for name, part in line.items()
+        if name in SLICES
+    }
+    dropped = (
+        *("title", "scored_rows", "relative_improvement", "valid_auc", "parameters"),
+        *("seconds", "published", "difference", "all_rows"),
+    )
+    return {name: slices.get(name, part) for name, part in line.items() if name not in dropped}
+
+
+def on_all_rows(
+    path: Path, test_rows: Path, *, params: Evaluate, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Measures a method on all rows it has scored, which may be more than BinLLM has.
+
+    Args:
+        path: its predictions.
+        test_rows: the test set's table.
+        params: how scores are measured.
+        rng: source of the draws of users.
+    """
+    rows = read_scored_rows({OURS: path}, test_rows, reference=OURS)
+    draws = draw_users(rows.uids, params.replicates, rng)
+    return rows.measured(draws, params)[OURS].quality
+
+
+def relative_improvement(ours: Mapping[str, Any], other: Mapping[str, Any]) -> float | None:
+    """How much better `ours` is, relative to `other`, averaged over AUC and UAUC (paper, Table 2).
+
+    Returns:
+        The mean of (ours - other) / other, 0.1 meaning 10 % better; None where undefined.
+    """
+    gains = []
+    for metric in ("auc", "uauc"):
+        if ours[metric] is None or not other[metric]:
+            return None
+        gains.append((ours[metric] - other[metric]) / other[metric])
+    return float(np.mean(gains))
+
+
+def slice_spread(
+    rows: ScoredRows, scores: NDArray, part: NDArray, draws: NDArray, level: float
+) -> dict[str, Any]:
+    """Users of a slice of the rows, and intervals of AUC and UAUC within it on the same draws.
+
+    No intervals below `FEWEST_USERS` users: drawing a handful again and again says little.
+
+    Args:
+        rows: (n) rows.
+        scores: (n,) one method's scores.
+        part: (n,) bool, the rows of the slice.
+        draws: (replicates, users) how often each of all users is drawn.
+        level: share of replicates within an interval.
+    """
+    users = np.unique(rows.uids[part])
+    if len(users) < FEWEST_USERS:
+        return {"users": len(users)}
+    of_part = draws[:, np.isin(np.unique(rows.uids), users)]
+    drawn = bootstrap(rows.uids[part], rows.labels[part], scores[part], of_part)
+    spans = {"auc": interval(drawn.auc, level), "uauc": interval(drawn.uauc, level)}
+    return {"users": len(users), "intervals": spans}
+
+
+def _against(ours: Mapping[str, Any], it: Mapping[str, Any], method: str) -> dict[str, Any]:
+    return {} if method == OURS else {"relative_improvement": relative_improvement(ours, it)}
+
+
+def _published(planned: Mapping[str, PlannedRow], method: str) -> dict[str, Any] | None:
+    figures, ours = planned[method].published, planned[OURS].published
+    if figures is None or ours is None:
+        return None
+    return {**figures, **_against(ours, figures, method)}

@@ -1,0 +1,107 @@
+"""The rows of the table that `params.yaml` asks for, checked."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from stages import methods
+from stages.io.errors import InputError
+from stages.io.params import entries, known_entry, load_key
+from stages.llm.method import LlmMethod
+from stages.measures import papers_rows
+from stages.measures.planned import OURS, STEP_1, PlannedRow
+
+_NAMES = TypeAdapter(list[str])
+# What other stages take for granted: BinLLM itself, against which all rows are held, its step 1,
+# and their prompts.
+_ALWAYS = (("prompts", "text"), ("prompts", "codes"), ("variants", STEP_1), ("variants", OURS))
+
+
+def planned_rows(dataset: str) -> list[PlannedRow]:
+    """Returns the rows of the table in its order, BinLLM last.
+
+    Args:
+        dataset: the data set, of whose figures the paper's are.
+
+    Raises:
+        InputError: a method is unknown, one that others build on is missing, or two rows have one
+            name.
+    """
+    for table, name in _ALWAYS:
+        known_entry(table, name)
+    rows = [
+        PlannedRow(name, method.title, "method", _figures(method.published, dataset))
+        for name, method in chosen_methods().items()
+    ]
+    for name in entries("codes"):
+        title, published = papers_rows.of_codes(name)
+        rows.append(PlannedRow(name, title, "codes", _figures(published, dataset)))
+    for row, method in chosen_llm_methods().items():
+        _, vectors = methods.of_row(row)
+        title = f"{method.title}-{methods.load(vectors).title}" if vectors else method.title
+        figures = _figures(method.published.get(row), dataset)
+        rows.append(PlannedRow(row, title, "llm method", figures))
+    for name in sorted(entries("variants"), key=lambda name: name == OURS):
+        title, published = papers_rows.of_variant(name)
+        rows.append(PlannedRow(name, title, "variant", _figures(published, dataset)))
+    names = [row.name for row in rows]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"params.yaml: two rows of the table are called {twice[0]!r}")
+    return rows
+
+
+def chosen_methods() -> dict[str, Any]:
+    """Returns the compared methods without an LLM that run, by name.
+
+    Raises:
+        InputError: one is unknown, or has an LLM.
+    """
+    return {name: _method("compare.methods", name, False) for name in _listed("compare.methods")}
+
+
+def chosen_llm_methods() -> dict[str, LlmMethod]:
+    """Returns the compared methods with an LLM that run, by row of the table.
+
+    Raises:
+        InputError: one is unknown, has no LLM, or maps vectors of a method that does not run.
+    """
+    found = {
+        name: _method("compare_llm.methods", name, True) for name in _listed("compare_llm.methods")
+    }
+    for name in _listed("compare_llm.on_vectors"):
+        if name not in _listed("compare.methods"):
+            raise InputError(
+                f"params.yaml: compare_llm.on_vectors: {name!r} is not in compare.methods, which "
+                "makes the vectors; add it there"
+            )
+        found[f"collm_{name}"] = methods.load("collm")
+    return found
+
+
+def _method(key: str, name: str, with_llm: bool) -> Any:
+    if name in methods.names() and _fits(name, with_llm):
+        return methods.load(name)
+    known = ", ".join(other for other in methods.names() if _fits(other, with_llm))
+    kind = "with" if with_llm else "without"
+    raise InputError(
+        f"params.yaml: {key}: {name!r} is no compared method {kind} an LLM; expected {known}"
+    )
+
+
+def _fits(name: str, with_llm: bool) -> bool:
+    method = methods.load(name)
+    return isinstance(method, LlmMethod) == with_llm and not getattr(method, "on_vectors", False)
+
+
+def _listed(key: str) -> list[str]:
+    names = load_key(key, _NAMES)
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(f"params.yaml: {key} names {twice[0]!r} twice")
+    return names
+
+
+def _figures(published: Any, dataset: str) -> dict[str, float] | None:
+    pair = (published or {}).get(dataset)
+    return dict(zip(("auc", "uauc"), pair, strict=True)) if pair else None

@@ -1,1 +1,0 @@
-"""Stage `predict`: scores of the test rows, computed once."""

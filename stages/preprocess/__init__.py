@@ -1,1 +1,0 @@
-"""Labels, splits, histories and ids from raw interactions: `python -m stages.preprocess`."""

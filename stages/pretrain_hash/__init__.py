@@ -1,1 +1,0 @@
-"""Learns a binary code for each user and item from their interactions."""

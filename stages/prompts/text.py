@@ -1,0 +1,160 @@
+"""The prompt: titles of liked items, codes, a question answered Yes or No (BinLLM, Figure 1)."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from transformers import PreTrainedTokenizerBase
+
+from stages.io.errors import InputError
+from stages.io.progress import Progress
+
+QUESTION = "Will the user like this item? Answer:"
+UNKNOWN = "unknown"
+EMPTY_HISTORY = "none"
+_TOKENIZED_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a prompt is made of.
+
+    Attributes:
+        row: the interaction's number, for messages.
+        history: titles the user liked, oldest first; None to leave titles out (ID-only).
+        title: the candidate's title.
+        user_code: the user's code as text; None in text-only prompts.
+        item_code: the candidate's code as text; None in text-only prompts.
+    """
+
+    row: int
+    history: Sequence[str] | None
+    title: str
+    user_code: str | None = None
+    item_code: str | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt in two parts; rows of one user and history have equal prefixes."""
+
+    prefix: str
+    suffix: str
+
+
+@dataclass
+class BuiltPrompts:
+    """Prompts with their lengths, and what had to be shortened.
+
+    Attributes:
+        prompts: one per row.
+        n_tokens: length of each whole prompt in tokens.
+        shortened: prompts that lost titles.
+        titles_dropped: titles left out in all.
+    """
+
+    prompts: list[Prompt] = field(default_factory=list)
+    n_tokens: list[int] = field(default_factory=list)
+    shortened: int = 0
+    titles_dropped: int = 0
+
+
+def one_line(title: str) -> str:
+    """Returns the title without control characters, each stretch of white space as one space."""
+    return re.sub(r"\s+", " ", re.sub(r"[\x00-\x1f\x7f]", " ", title)).strip()
+
+
+def quoted(title: str) -> str:
+    """Returns the title in double quotes, on one line, its own double quotes made single."""
+    return '"' + one_line(title).replace('"', "'") + '"'
+
+
+def build_prompt(row: Row) -> Prompt:
+    """Builds one prompt, its fields in the paper's order.
+
+    The prefix is what all candidates of the user at this moment share: the liked titles and the
+    user's code. Text-only prompts leave both codes out; ID-only prompts both kinds of titles.
+    """
+    prefix, suffix = [], []
+    if row.history is not None:
+        liked = ", ".join(map(quoted, row.history)) if row.history else EMPTY_HISTORY
+        prefix.append(f"Items the user liked: {liked}")
+        suffix.append(f"Item: {quoted(row.title)}")
+    if row.user_code is not None:
+        prefix.append(f"User code: {row.user_code}")
+        suffix.append(f"Item code: {row.item_code}")
+    return Prompt("\n".join(prefix), "\n" + "\n".join([*suffix, QUESTION]))
+
+
+def build_prompts(
+    rows: Sequence[Row],
+    tokenizer: PreTrainedTokenizerBase,
+    max_tokens: int,
+    progress: Progress | None = None,
+) -> BuiltPrompts:
+    """Builds prompts of at most `max_tokens` tokens; longer ones lose their oldest titles.
+
+    Args:
+        rows: what the prompts are made of.
+        tokenizer: the LLM's.
+        max_tokens: largest length of a whole prompt in tokens.
+        progress: advanced by rows.
+
+    Raises:
+        InputError: a prompt is too long even without any title of the history.
+    """
+    built = BuiltPrompts()
+    for start in range(0, len(rows), _TOKENIZED_AT_ONCE):
+        part = rows[start : start + _TOKENIZED_AT_ONCE]
+        prompts = [build_prompt(row) for row in part]
+        lengths = _lengths(tokenizer, prompts)
+        for row, prompt, length in zip(part, prompts, lengths, strict=True):
+            if length > max_tokens:
+                dropped, prompt, length = _shorten(row, tokenizer, max_tokens)
+                built.shortened += 1
+                built.titles_dropped += dropped
+            built.prompts.append(prompt)
+            built.n_tokens.append(length)
+        if progress:
+            progress.advance(len(part))
+    return built
+
+
+def _lengths(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> list[int]:
+    texts = [prompt.prefix + prompt.suffix for prompt in prompts]
+    return list(map(len, tokenizer(texts)["input_ids"]))
+
+
+def _shorten(
+    row: Row, tokenizer: PreTrainedTokenizerBase, max_tokens: int
+) -> tuple[int, Prompt, int]:
+    """Drops as few of the oldest titles as needed; returns how many, the prompt, its length."""
+    history = row.history or []
+    for dropped in range(1, len(history) + 1):
+        prompt = build_prompt(replace(row, history=history[dropped:]))
+        length = _lengths(tokenizer, [prompt])[0]
+        if length <= max_tokens:
+            return dropped, prompt, length
+    raise InputError(
+        f"row {row.row}: the prompt has over {max_tokens} tokens even without history "
+        f"(title of {len(row.title)} characters); raise materialize_prompts.max_tokens"
+    )
+
+
+def code_texts(
+    codes: Mapping[str, Sequence], ids: str, *, compress: bool, untrained: str
+) -> dict[int, str]:
+    """Returns each id's code as it stands in a prompt.
+
+    Args:
+        codes: columns of a code table.
+        ids: name of the id column.
+        compress: dot-decimal instead of bits (BinLLM, Equation 4).
+        untrained: what stands for a user or item without training row: `learned`, the code as it
+            is, or `word`, the word "unknown".
+    """
+    texts = codes["dotted" if compress else "bits"]
+    return {
+        key: text if trained or untrained == "learned" else UNKNOWN
+        for key, text, trained in zip(codes[ids], texts, codes["trained"], strict=True)
+    }

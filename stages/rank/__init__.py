@@ -1,1 +1,0 @@
-"""Command `rank`: any items for any users, best first, by a trained adapter."""

@@ -1,1 +1,0 @@
-"""Stage `train_lora`: a LoRA adapter that answers the prompts."""

@@ -1,0 +1,435 @@
+"""The plan: the rows of the table, the settings in each item's key file, and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from stages import methods, plan
+from stages.io import paths
+from stages.io.errors import InputError
+from stages.io.params import load_section
+from stages.measures import papers_rows
+from stages.prompts.settings import MaterializePrompts
+from tests.changed_params import ROOT, write_params
+from tests.published import PUBLISHED, TITLES
+
+# All that the paper's tables have rows for.
+EVERYTHING: dict[str, Any] = {
+    "compare.methods": ["mf", "lightgcn", "sasrec", "din", "ctrl"],
+    "compare_llm.methods": ["icl", "prompt4nr", "personprompt"],
+    "compare_llm.on_vectors": ["mf", "din"],
+    "prompts.id_only": {"content": "codes/binmf", "changes": {"fields": "codes"}},
+    "prompts.compressed": {"content": "codes/binmf", "changes": {"compress": True}},
+    "variants.id_only": {"prompts": "id_only", "start": "llm"},
+    "variants.intuitive": {"prompts": "codes", "start": "llm"},
+    "variants.compressed": {"prompts": "compressed", "start": "adapters/text"},
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def planned(changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Plans with the project's params but for some keys; returns the rows of the table."""
+    write_params(changes or {})
+    plan.main()
+    return json.loads(Path("data/plan/rows.json").read_text())
+
+
+def key_files() -> dict[str, str]:
+    """Returns the text of each file of the plan."""
+    files = [path for path in paths.PLAN.rglob("*") if path.is_file()]
+    return {path.relative_to(paths.PLAN).as_posix(): path.read_text() for path in files}
+
+
+def settings_in(key_file: str) -> dict[str, Any]:
+    return json.loads((paths.PLAN / key_file).read_text())["settings"]
+
+
+# The rows of the table.
+
+
+def test_a_run_has_these_rows_anyway() -> None:
+    assert planned() == {
+        "mf": {"title": "MF", "kind": "method"},
+        "lightgcn": {"title": "LightGCN", "kind": "method"},
+        "sasrec": {"title": "SASRec", "kind": "method"},
+        "din": {"title": "DIN", "kind": "method"},
+        "binmf": {"title": "BinMF", "kind": "codes"},
+        "text": {"title": "TALLRec", "kind": "variant"},
+        "codes": {"title": "BinLLM", "kind": "variant"},
+    }
+
+
+def test_rows_stand_kind_by_kind_in_the_order_of_params_and_binllm_last() -> None:
+    rows = planned(EVERYTHING)
+    assert {name: row["title"] for name, row in rows.items()} == TITLES
+    assert list(rows) == list(TITLES)
+    kinds = [row["kind"] for row in rows.values()]
+    assert kinds == ["method"] * 5 + ["codes"] + ["llm method"] * 5 + ["variant"] * 5
+
+
+def test_the_lists_say_the_order() -> None:
+    changes = {"compare.methods": ["din", "mf"], "compare_llm.on_vectors": ["mf", "din"]}
+    rows = planned({**EVERYTHING, **changes, "compare_llm.methods": ["prompt4nr", "icl"]})
+    assert list(rows)[:2] == ["din", "mf"]
+    assert list(rows)[3:7] == ["prompt4nr", "icl", "collm_mf", "collm_din"]
+
+
+def test_without_compared_methods_binllm_its_step_1_and_its_codes_remain() -> None:
+    assert list(planned({"compare.methods": []})) == ["binmf", "text", "codes"]
+
+
+def test_ones_own_sets_and_variants_are_called_by_their_names() -> None:
+    changes = {
+        "codes.wide": {"dim": 64},
+        "prompts.wide_codes": {"content": "codes/wide"},
+        "variants.my_way": {"prompts": "wide_codes", "start": "adapters/text"},
+        "compare_llm.on_vectors": ["lightgcn"],
+        "dataset": "ml-1m",
+    }
+    rows = planned(changes)
+    assert rows["wide"] == {"title": "codes, wide", "kind": "codes"}
+    assert rows["my_way"] == {"title": "BinLLM, my way", "kind": "variant"}
+    assert rows["collm_lightgcn"] == {"title": "CoLLM-LightGCN", "kind": "llm method"}
+
+
+# The paper's figures.
+
+
+@pytest.mark.parametrize("dataset", PUBLISHED)
+def test_every_figure_of_the_papers_tables_stands_in_its_row(dataset: str) -> None:
+    rows = planned({**EVERYTHING, "dataset": dataset})
+    found = {name: row.get("published") for name, row in rows.items()}
+    assert found.pop("compressed") is None  # of which the paper gives the time alone
+    assert found == {
+        name: {"auc": auc, "uauc": uauc} for name, (auc, uauc) in PUBLISHED[dataset].items()
+    }
+
+
+@pytest.mark.parametrize("dataset", ["ml-100k", "table"])
+def test_the_paper_has_no_figures_for_other_data_sets(dataset: str) -> None:
+    rows = planned({**EVERYTHING, "dataset": dataset})
+    assert not [name for name, row in rows.items() if "published" in row]
+
+
+def test_no_figure_is_said_that_the_papers_tables_do_not_have() -> None:
+    said: dict[str, Any] = {name: figures for name, (_, figures) in papers_rows.VARIANTS.items()}
+    said |= {name: figures for name, (_, figures) in papers_rows.CODES.items()}
+    for name in methods.names():
+        published = methods.load(name).published
+        by_row = name == "collm" or "ml-1m" not in published
+        said |= published if by_row else {name: published}
+    for dataset, expected in PUBLISHED.items():
+        found = {name: figures[dataset] for name, figures in said.items() if dataset in figures}
+        assert found == expected
+    assert {dataset for figures in said.values() for dataset in figures} == set(PUBLISHED)
+
+
+# The key files.
+
+
+def test_each_stage_and_each_item_of_params_has_a_key_file_with_its_sources() -> None:
+    planned({**EVERYTHING, "codes.wide": {"dim": 64}})
+    files = key_files()
+    stages = ["fetch_data", "fetch_llm", "preprocess", "export_codes", "predict", "cost"]
+    items = {
+        "pretrain_hash": ["binmf", "wide"],
+        "materialize_prompts": ["text", "codes", "id_only", "compressed"],
+        "train_lora": ["text", "codes", "id_only", "intuitive", "compressed"],
+        "compare": EVERYTHING["compare.methods"],
+        "compare_llm": [*EVERYTHING["compare_llm.methods"], "collm_mf", "collm_din"],
+    }
+    expected = {f"{stage}/{item}" for stage, names in items.items() for item in names}
+    assert set(files) == {"rows.json", "evaluate", *stages, *expected}
+    for name, text in files.items():
+        stage, _, item = name.partition("/")
+        if stage != "rows.json":
+            assert f"stages/{stage}.py" in json.loads(text)["sources"]
+        if stage in ("compare", "compare_llm"):
+            module = item.partition("_")[0] if item.startswith("collm") else item
+            assert f"stages/methods/{module}.py" in json.loads(text)["sources"]
+
+
+def test_a_data_sets_own_file_counts_for_the_chosen_one_and_a_metrics_file_for_evaluate() -> None:
+    planned({"dataset": "ml-1m"})
+    for stage in ("fetch_data", "preprocess"):
+        sources = json.loads(key_files()[stage])["sources"]
+        named = [Path(path).stem for path in sources if Path(path).parent.name == "datasets"]
+        assert named == ["__init__", "ml_1m"]
+    assert "stages/measures/metrics/ndcg.py" in json.loads(key_files()["evaluate"])["sources"]
+
+
+def test_a_key_holds_exactly_the_settings_of_its_item() -> None:
+    planned({**EVERYTHING, "codes.wide": {"dim": 64}})
+    params = YAML(typ="safe").load(Path("params.yaml").read_text())
+    section = load_section(MaterializePrompts, "materialize_prompts").model_dump()
+    with_codes = {**section, "compress": False, "seed": 1}
+    assert settings_in("materialize_prompts/text") == {"max_titles": 10, "max_tokens": None}
+    assert settings_in("materialize_prompts/codes") == with_codes
+    assert settings_in("materialize_prompts/id_only") == {**with_codes, "fields": "codes"}
+    assert settings_in("materialize_prompts/compressed") == {**with_codes, "compress": True}
+    assert settings_in("pretrain_hash/binmf") == params["pretrain_hash"]
+    assert settings_in("pretrain_hash/wide") == {**params["pretrain_hash"], "dim": 64}
+    parts = {"own", "protocol", "scoring"}
+    assert set(settings_in("compare_llm/icl")) == parts
+    assert set(settings_in("compare_llm/prompt4nr")) == parts | {"training", "lora"}
+    assert set(settings_in("compare_llm/collm_mf")) == parts | {"training"}
+    assert settings_in("compare_llm/prompt4nr") == {
+        "own": params["compare_llm"]["prompt4nr"],
+        "protocol": params["compare_llm"]["protocol"],
+        "training": params["compare_llm"]["training"],
+        "lora": params["train_lora"]["lora"],
+        "scoring": params["predict"],
+    }
+
+
+def test_a_variants_key_holds_its_own_rows_its_start_and_a_new_adapters_settings_alone() -> None:
+    planned(EVERYTHING)
+    general = {
+        *("epochs", "batch_rows", "weight_decay", "warmup", "evaluations", "micro_tokens"),
+        *("valid_rows", "learning_rate", "score", "share_prefix", "precision"),
+        *("rows", "prompts", "start", "seed"),
+    }
+    for name in ("text", "id_only", "intuitive"):
+        assert set(settings_in(f"train_lora/{name}")) == {*general, "lora"}
+        assert settings_in(f"train_lora/{name}")["start"] is None
+    for name in ("codes", "compressed"):
+        assert set(settings_in(f"train_lora/{name}")) == general
+        assert settings_in(f"train_lora/{name}")["start"] == "models/adapters/text"
+    assert settings_in("train_lora/text")["rows"] == {"train": 400}
+    assert settings_in("train_lora/codes")["rows"] == {"train_ids": 1500, "train": 400}
+
+
+PROMPTS_WITH_CODES = {f"materialize_prompts/{name}" for name in ("codes", "id_only", "compressed")}
+VARIANTS_WITH_CODES = {
+    f"train_lora/{name}" for name in ("codes", "id_only", "intuitive", "compressed")
+}
+VARIANTS = {"train_lora/text", *VARIANTS_WITH_CODES}
+TRAINED = {f"compare_llm/{name}" for name in ("prompt4nr", "personprompt", "collm_mf", "collm_din")}
+WITH_LLM = {"compare_llm/icl", *TRAINED}
+# What is asked of the plan -> the files that differ then.
+CHANGES: list[tuple[dict[str, Any], set[str]]] = [
+    ({}, set()),
+    ({"compress": True}, {"materialize_prompts/codes", "materialize_prompts/id_only"}),
+    (
+        {"materialize_prompts.fields": "codes"},
+        {"materialize_prompts/codes", "materialize_prompts/compressed"},
+    ),
+    ({"materialize_prompts.flip_bits": 0.1}, PROMPTS_WITH_CODES),
+    ({"materialize_prompts.untrained_codes": "word"}, PROMPTS_WITH_CODES),
+    ({"materialize_prompts.max_titles": 3}, {"materialize_prompts/text", *PROMPTS_WITH_CODES}),
+    ({"materialize_prompts.max_tokens": 99}, {"materialize_prompts/text", *PROMPTS_WITH_CODES}),
+    ({"pretrain_hash.dim": 16}, {"pretrain_hash/binmf"}),
+    ({"pretrain_hash.lr": 0.5}, {"pretrain_hash/binmf", "pretrain_hash/wide"}),
+    ({"codes.wide": {"dim": 128}}, {"pretrain_hash/wide"}),
+    ({"train_lora.train_rows.text": 9}, {"train_lora/text"}),
+    ({"train_lora.train_rows.codes": 9}, VARIANTS_WITH_CODES),
+    ({"train_lora.train_rows.ids_first": 0}, VARIANTS_WITH_CODES),
+    ({"train_lora.learning_rate": 0.1}, VARIANTS),
+    ({"train_lora.tuning": "intuitive"}, {"train_lora/codes", "train_lora/compressed"}),
+    (
+        {"train_lora.lora.rank": 4},
+        {
+            *("train_lora/text", "train_lora/id_only", "train_lora/intuitive"),
+            *("compare_llm/prompt4nr", "compare_llm/personprompt"),
+        },
+    ),
+    (
+        {"variants.codes": {"prompts": "codes", "start": "adapters/id_only"}},
+        {"train_lora/codes"},
+    ),
+    ({"compare_llm.icl.examples": 2}, {"compare_llm/icl"}),
+    ({"compare_llm.prompt4nr.tokens": 2}, {"compare_llm/prompt4nr"}),
+    ({"compare_llm.personprompt.lora": False}, {"compare_llm/personprompt"}),
+    (
+        {"compare_llm.collm.learning_rate": 0.1},
+        {"compare_llm/collm_mf", "compare_llm/collm_din"},
+    ),
+    ({"compare_llm.training.epochs": 2}, TRAINED),
+    ({"compare_llm.protocol.score": "yes_logit"}, WITH_LLM),
+    ({"predict.rows": 9}, WITH_LLM),
+    ({"seed": 2}, {*PROMPTS_WITH_CODES, *VARIANTS}),  # others list `seed` themselves
+    ({"dataset": "ml-1m"}, {"fetch_data", "preprocess", "rows.json"}),
+    ({"compare.methods": ["mf", "din"]}, {"rows.json"}),
+    ({"compare_llm.methods": []}, {"rows.json"}),
+    ({"codes.narrow": {"dim": 8}}, {"rows.json", "pretrain_hash/narrow"}),
+    # Keys that a stage lists itself are none of the plan's.
+    ({"compare.mf": 7, "compare.seeds": 3, "evaluate": 7, "cost": 7, "llm": 7}, set()),
+]
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The plan of everything, and of a further set of codes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("before"))
+        planned({**EVERYTHING, "codes.wide": {"dim": 64}})
+        return key_files()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"), CHANGES, ids=[", ".join(changes) for changes, _ in CHANGES]
+)
+def test_only_the_files_of_what_changed_differ(
+    before: dict[str, str], changes: dict[str, Any], expected: set[str]
+) -> None:
+    planned({**EVERYTHING, "codes.wide": {"dim": 64}, **changes})
+    after = key_files()
+    assert {name for name, text in after.items() if before.get(name) != text} == expected
+
+
+def test_all_rows_and_no_rows_are_different_settings() -> None:
+    """`null` means all, so it is not left out of a key."""
+    texts = []
+    for rows in (0, None):
+        planned({"train_lora.train_rows.ids_first": rows})
+        texts.append(key_files()["train_lora/codes"])
+    assert texts[0] != texts[1]
+
+
+def test_files_of_what_is_not_planned_any_more_vanish() -> None:
+    planned(EVERYTHING)
+    planned({"compare.methods": []})
+    assert not [name for name in key_files() if name.startswith(("compare/", "compare_llm/"))]
+
+
+def test_the_same_params_give_the_same_bytes() -> None:
+    planned(EVERYTHING)
+    texts = key_files()
+    planned(EVERYTHING)
+    assert key_files() == texts
+
+
+# The pipeline's own files.
+
+
+def test_all_that_the_table_reads_of_a_row_is_written_by_one_item_of_one_stage() -> None:
+    written = written_files(planned(EVERYTHING), EVERYTHING)
+    kinds = {name: row["kind"] for name, row in planned(EVERYTHING).items()}
+    for name, kind in kinds.items():
+        of_row = [paths.predictions, paths.facts, paths.fit_cost, paths.scoring_cost]
+        of_row += [paths.repeats] if kind in ("method", "codes") else []
+        for place in of_row:
+            assert written.count(place(name).as_posix()) == 1, place(name)
+    assert len([path for path in written if path.startswith("data/repeats/")]) == 6
+
+
+def written_files(rows: dict[str, Any], changes: dict[str, Any]) -> list[str]:
+    """Returns the outputs of all stages of `dvc.yaml`, items filled in."""
+    params = YAML(typ="safe").load(Path("params.yaml").read_text())
+    found = []
+    for stage in YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"].values():
+        items = [""]
+        if "foreach" in stage:
+            items = params
+            for key in stage["foreach"].strip("${}").split("."):
+                items = items[key]
+        body = stage.get("do", stage)
+        outs = [*body.get("outs", []), *body.get("metrics", [])]
+        names = [out if isinstance(out, str) else next(iter(out)) for out in outs]
+        for item in items:
+            found += [
+                name.replace("${key}", str(item)).replace("${item}", str(item)) for name in names
+            ]
+    return found
+
+
+# What is refused: one line, and nothing is written.
+
+VARIANT = {"prompts": "text", "start": "llm"}
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"dataset": "ml-2m"}, "dataset = 'ml-2m': input should be 'amazon-book', 'ml-100k', "),
+    ({"compare.methods": ["mf", "dim"]}, "compare.methods: 'dim' is no compared method without "),
+    ({"compare.methods": ["icl"]}, "compare.methods: 'icl' is no compared method without an LLM; "),
+    ({"compare.methods": ["collm"]}, "compare.methods: 'collm' is no compared method without an "),
+    ({"compare.methods": ["mf", "din", "mf"]}, "compare.methods names 'mf' twice"),
+    ({"compare.methods": "mf"}, "compare.methods = 'mf': input should be a valid list"),
+    ({"compare.methods": None}, "compare.methods = None: input should be a valid list"),
+    ({"compare.methods": [1]}, "compare.methods.0 = 1: input should be a valid string"),
+    ({"compare_llm.methods": ["tallrec"]}, "compare_llm.methods: 'tallrec' is no compared method"),
+    (
+        {"compare_llm.methods": ["mf"]},
+        "compare_llm.methods: 'mf' is no compared method with an ",
+    ),
+    (
+        {"compare_llm.methods": ["collm"]},
+        "compare_llm.methods: 'collm' is no compared method ",
+    ),
+    ({"compare_llm.methods": ["icl", "icl"]}, "compare_llm.methods names 'icl' twice"),
+    (
+        {"compare.methods": ["mf"], "compare_llm.on_vectors": ["din"]},
+        "compare_llm.on_vectors: 'din' is not in compare.methods, which makes the vectors; add it",
+    ),
+    (
+        {"compare_llm.on_vectors": ["icl"]},
+        "compare_llm.on_vectors: 'icl' is not in compare",
+    ),
+    ({"compare_llm.on_vectors": ["mf", "mf"]}, "compare_llm.on_vectors names 'mf' twice"),
+    ({"variants.mf": VARIANT}, "two rows of the table are called 'mf'"),
+    ({"codes.text": {}}, "two rows of the table are called 'text'"),
+    (
+        {"compare_llm.on_vectors": ["mf"], "variants.collm_mf": VARIANT},
+        "two rows of the table are called 'collm_mf'",
+    ),
+    ({"variants": {"text": VARIANT}}, "variants has no 'codes'; expected text"),
+    ({"variants": {"codes": VARIANT}}, "variants has no 'text'; expected codes"),
+    ({"prompts": {"text": {"content": "interactions"}}}, "prompts has no 'codes'; expected text"),
+    ({"prompts.codes": {"content": "codes/wide"}}, "codes has no 'wide'; expected binmf"),
+    ({"prompts.codes": {"content": "titles"}}, "prompts.codes.content = 'titles': "),
+    ({"variants.Own": VARIANT}, "variants.Own"),
+    ({"codes.wide": {"dim": 12}}, "codes.wide.dim = 12: "),
+    ({"codes": ["binmf"]}, "codes = ['binmf']: input should be a valid dictionary"),
+    (
+        {"compare_llm.methods": ["icl"], "compare_llm.icl.examples": -1},
+        "compare_llm.icl.examples = -1: ",
+    ),
+    ({"train_lora.lora.rank": 0}, "train_lora.lora.rank = 0: "),
+    ({"seed": -1}, "seed = -1: "),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED, ids=[it for _, it in REFUSED])
+def test_what_cannot_be_planned_ends_in_one_line_and_writes_nothing(
+    changes: dict[str, Any], message: str
+) -> None:
+    write_params(changes)
+    with pytest.raises(InputError) as caught:
+        plan.main()
+    assert str(caught.value).startswith(f"params.yaml: {message}")
+    assert "\n" not in str(caught.value)
+    assert not Path("data").exists()
+
+
+def test_a_refusal_leaves_the_plan_as_it_was() -> None:
+    planned()
+    texts = key_files()
+    write_params({"compare.methods": ["dim"]})
+    with pytest.raises(InputError):
+        plan.main()
+    assert key_files() == texts
+
+
+def test_an_unknown_method_is_told_which_ones_fit() -> None:
+    write_params({"compare.methods": ["icl"]})
+    with pytest.raises(InputError, match=r"; expected ctrl, din, lightgcn, mf, sasrec$"):
+        plan.main()
+    write_params({"compare_llm.methods": ["mf"]})
+    with pytest.raises(InputError, match=r"; expected icl, personprompt, prompt4nr$"):
+        plan.main()
+
+
+def test_settings_of_methods_that_do_not_run_are_not_looked_at() -> None:
+    bad = {"compare_llm.icl": 7, "compare_llm.collm": 7, "compare_llm.training": 7}
+    assert "codes" in planned({**bad, "compare.din": 7, "compare_llm.methods": []})
+
+
+def test_the_stage_says_how_many_rows_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    planned({"compare.methods": ["mf"]})
+    assert capsys.readouterr().out == "4 rows in the table: MF, BinMF, TALLRec, BinLLM\n"

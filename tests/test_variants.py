@@ -1,0 +1,226 @@
+"""Variants of BinLLM: what trains each adapter, by the entries of `variants` in params.yaml."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.io.errors import InputError
+from stages.io.seeds import derived_seed
+from stages.llm.variants import TrainingSettings, training_settings
+from stages.measures import papers_rows
+from stages.prompts.settings import prompt_settings
+from tests.changed_params import ROOT, write_params
+
+STEP_1 = Path("models/adapters/text")
+# Step 2 begins on prompts without titles.
+BOTH_PHASES = {"train_ids": 1500, "train": 400}
+SHOWN = ("id_only", "intuitive", "compressed")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_shown_entries() -> None:
+    """Writes the project's params with all entries that it shows in comments, as they stand."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    shown = re.compile(r"^  # (\w+: \{.*\})$", flags=re.MULTILINE)
+    assert {*SHOWN, "wide"} <= {entry.partition(":")[0] for entry in shown.findall(text)}
+    Path("params.yaml").write_text(shown.sub(r"  \1", text), encoding="utf-8")
+
+
+def settings_of(name: str, changes: dict[str, Any] | None = None) -> TrainingSettings:
+    """What trains a variant in the project's params, some of their keys changed."""
+    write_params(changes or {})
+    return training_settings(name)
+
+
+def test_step_1_trains_a_new_adapter_on_titles_alone() -> None:
+    text = settings_of("text")
+    assert (text.prompts, text.has_codes, text.start) == ("text", False, None)
+    assert text.phases() == {"train": 400}
+    assert text.seed == derived_seed(1, "train_lora text")
+
+
+def test_step_2_goes_on_from_step_1_on_prompts_with_codes() -> None:
+    codes = settings_of("codes")
+    assert (codes.prompts, codes.has_codes, codes.start) == ("codes", True, STEP_1)
+    assert codes.phases() == BOTH_PHASES
+    assert codes.seed == derived_seed(1, "train_lora codes")
+
+
+@pytest.mark.parametrize(
+    ("name", "prompts", "start"),
+    [
+        ("id_only", "id_only", None),
+        ("intuitive", "codes", None),
+        ("compressed", "compressed", STEP_1),
+    ],
+)
+def test_the_papers_further_variants_train_as_binllm_does_but_for_one_thing(
+    name: str, prompts: str, start: Path | None
+) -> None:
+    write_shown_entries()
+    found, codes = training_settings(name), training_settings("codes")
+    assert (found.prompts, found.has_codes, found.start) == (prompts, True, start)
+    assert found.section == codes.section
+    assert found.phases() == codes.phases() == BOTH_PHASES
+    assert found.seed == codes.seed, "the same rows in the same order"
+
+
+def test_the_papers_further_variants_have_the_prompts_that_they_are_called_by() -> None:
+    write_shown_entries()
+    codes = prompt_settings("codes").key()
+    assert prompt_settings("id_only").key() == codes | {"fields": "codes"}
+    assert prompt_settings("compressed").key() == codes | {"compress": True}
+
+
+def test_without_rows_for_codes_alone_step_2_is_the_papers() -> None:
+    rows = {"text": 40, "ids_first": 0, "codes": None}
+    assert settings_of("codes", {"train_lora.train_rows": rows}).phases() == {"train": None}
+    assert training_settings("text").phases() == {"train": 40}
+
+
+def test_intuitive_tuning_starts_every_variant_from_the_llm() -> None:
+    assert settings_of("codes", {"train_lora.tuning": "intuitive"}).start is None
+    entry = {"prompts": "codes", "start": "adapters/text", "changes": {"tuning": "intuitive"}}
+    assert settings_of("scratch", {"variants.scratch": entry}).start is None
+    assert training_settings("codes").start == STEP_1
+
+
+def test_what_an_entry_changes_overrides_the_section_parts_within_parts() -> None:
+    changes = {"learning_rate": 0.25, "lora": {"rank": 3}, "train_rows": {"codes": None}}
+    entry = {"prompts": "codes", "start": "llm", "changes": changes}
+    found, codes = settings_of("other", {"variants.other": entry}), training_settings("codes")
+    assert found.section.learning_rate == 0.25
+    assert found.section.lora == codes.section.lora.model_copy(update={"rank": 3})
+    assert found.phases() == {"train_ids": 1500, "train": None}
+    unchanged = {"learning_rate", "lora", "train_rows"}
+    assert found.section.model_dump(exclude=unchanged) == codes.section.model_dump(
+        exclude=unchanged
+    )
+
+
+def test_a_variant_may_go_on_from_any_other() -> None:
+    entry = {"prompts": "text", "start": "adapters/codes"}
+    third = settings_of("third", {"variants.third": entry})
+    assert third.start == Path("models/adapters/codes")
+    assert third.phases() == {"train": 400}, "as prompts without codes have no others"
+    assert third.seed == training_settings("text").seed
+
+
+INTUITIVE = {"variants.intuitive": {"prompts": "codes", "start": "llm"}}
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The keys of three variants in the project's params."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("keys"))
+        write_params(INTUITIVE)
+        return {name: training_settings(name).key() for name in ("text", "codes", "intuitive")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"train_lora.learning_rate": 1.0}, {"text", "codes", "intuitive"}),
+        ({"train_lora.score": "yes_logit"}, {"text", "codes", "intuitive"}),
+        ({"train_lora.valid_rows": None}, {"text", "codes", "intuitive"}),
+        ({"seed": 2}, {"text", "codes", "intuitive"}),
+        ({"train_lora.lora.rank": 4}, {"text", "intuitive"}),  # step 2 takes the adapter as it is
+        ({"train_lora.train_rows.text": 40}, {"text"}),
+        ({"train_lora.train_rows.ids_first": 40}, {"codes", "intuitive"}),
+        ({"train_lora.train_rows.codes": 40}, {"codes", "intuitive"}),
+        ({"train_lora.tuning": "intuitive"}, {"codes"}),
+        ({"variants.codes.changes": {"epochs": 2}}, {"codes"}),
+        ({"variants.codes.prompts": "text"}, {"codes"}),
+        ({"materialize_prompts.max_titles": 3}, set()),  # the prompts' own stage
+        ({"compress": True}, set()),
+        ({"predict.rows": None}, set()),
+    ],
+)
+def test_the_key_of_a_variant_holds_what_shapes_its_adapter_and_nothing_else(
+    keys: dict[str, Any], changes: dict[str, Any], expected: set[str]
+) -> None:
+    write_params(INTUITIVE | changes)
+    changed = {name for name, key in keys.items() if training_settings(name).key() != key}
+    assert changed == expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"start": "llm"}, "variants.other.prompts is missing"),
+        ({"prompts": "codes"}, "variants.other.start is missing"),
+        ({"prompts": "none", "start": "llm"}, "prompts has no 'none'; expected text, codes"),
+        ({"prompts": "codes", "start": "text"}, "variants.other.start = 'text': "),
+        ({"prompts": "codes", "start": "adapters/a b"}, "variants.other.start = 'adapters/a b': "),
+        (
+            {"prompts": "codes", "start": "adapters/none"},
+            "variants has no 'none'; expected text, codes, other",
+        ),
+        (
+            {"prompts": "codes", "start": "llm", "epochs": 2},
+            "variants.other.epochs is unknown; allowed in variants.other: prompts, start, changes",
+        ),
+        (
+            {"prompts": "codes", "start": "llm", "changes": {"epochs": 0}},
+            "variants.other.changes.epochs = 0: ",
+        ),
+        (
+            {"prompts": "codes", "start": "llm", "changes": {"lora": {"rank": 0}}},
+            "variants.other.changes.lora.rank = 0: ",
+        ),
+        (
+            {"prompts": "codes", "start": "llm", "changes": {"lora": 3}},
+            "variants.other.changes.lora = 3: ",
+        ),
+        (
+            {"prompts": "codes", "start": "llm", "changes": {"flip_bits": 0.1}},
+            "variants.other.changes.flip_bits is unknown; allowed in variants.other.changes: ",
+        ),
+    ],
+)
+def test_a_bad_variant_is_one_line_that_names_the_key(entry: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        settings_of("other", {"variants.other": entry})
+    assert str(caught.value).startswith(f"params.yaml: {message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_variant_is_one_line_that_names_the_known_ones() -> None:
+    with pytest.raises(InputError) as caught:
+        settings_of("none")
+    assert str(caught.value) == "params.yaml: variants has no 'none'; expected text, codes"
+
+
+def test_a_bad_value_of_the_section_is_named_there_though_an_entry_changes_others() -> None:
+    entry = {"prompts": "codes", "start": "llm", "changes": {"epochs": 2, "lora": {"rank": 2}}}
+    changes = {"variants.other": entry, "train_lora.lora.alpha": 0}
+    with pytest.raises(InputError, match=r"^params\.yaml: train_lora\.lora\.alpha = 0: "):
+        settings_of("other", changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("text", "TALLRec"),
+        ("codes", "BinLLM"),
+        ("id_only", "BinLLM, ID-only"),
+        ("intuitive", "BinLLM, intuitive tuning"),
+        ("compressed", "BinLLM, compressed"),
+    ],
+)
+def test_the_papers_variants_are_called_as_there(name: str, title: str) -> None:
+    assert papers_rows.of_variant(name)[0] == title
+
+
+def test_a_variant_of_ones_own_is_called_by_its_name_and_has_no_figures_of_the_paper() -> None:
+    assert papers_rows.of_variant("small_rank") == ("BinLLM, small rank", {})
+    assert papers_rows.of_variant("codes")[1]["ml-1m"] == (0.7425, 0.6956)
