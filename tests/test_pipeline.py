@@ -484,7 +484,7 @@ BAD_VALUES = [
     ("evaluate.level", 2, "evaluate.level = 2"),
     ("preprocess.engine", "abacus", "preprocess.engine = 'abacus'"),
     ("dataset", "netflix", "dataset = 'netflix'"),
-    ("codes.binmf", {"dim": 30}, "pretrain_hash.dim = 30"),
+    ("codes.binmf", {"dim": 30}, "codes.binmf.dim = 30"),
     ("prompts.codes.content", "codes/wide", "codes has no 'wide'; expected binmf"),
     ("variants.codes.start", "adapters/texts", "variants has no 'texts'; expected text, codes"),
     ("compare.methods", ["mf", "dim"], "compare.methods: 'dim' is no compared method"),
