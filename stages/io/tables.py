@@ -56,6 +56,8 @@ def _codes(key: str) -> pa.Schema:
 
 USER_CODES = _codes("uid")
 ITEM_CODES = _codes("iid")
+# How likely a like is by the codes: of train and validation rows, by ascending row.
+TEACHER = pa.schema([("row", pa.int64()), ("probability", pa.float32())])
 PROMPTS = pa.schema(
     [
         ("row", pa.int64()),

@@ -8,6 +8,7 @@ again. `torchrun -m stages.<stage>` does the same.
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 
 import torch.distributed as dist
@@ -18,6 +19,8 @@ from stages.io.command import arguments
 from stages.io.errors import InputError, run_stage
 from stages.io.params import load_shared
 from stages.llm.processes import SPLIT_WEIGHTS
+
+_SECONDS_FOR_THE_FIRST = 30.0
 
 
 def start_in_processes(main: Callable[..., None], module: str, *names: str) -> None:
@@ -39,9 +42,11 @@ def _as_one_of_several(main: Callable[[], None]) -> None:
     try:
         main()
     except InputError:
-        if os.environ["RANK"] == "0":
-            raise  # the others found the same
-        sys.exit(2)
+        if os.environ["RANK"] != "0":
+            # The first found the same, says it, and then the launcher ends this one. Ending sooner
+            # would have the launcher end the first before it has spoken.
+            time.sleep(_SECONDS_FOR_THE_FIRST)
+        raise
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
