@@ -3,7 +3,8 @@
 Reads the rows that `plan` has listed, data/predictions/, data/repeats/, data/costs/, metrics/rows/
 and the test rows. Writes metrics/evaluate.json, metrics/table.csv, metrics/plots/{roc,slices}.csv
 and, to data/evaluation/, table.json, table.md and the pictures methods.png and warm_cold.png;
-prints the table. Scores nothing; removes what an earlier run left of rows that are gone.
+prints the table, with verdicts where there are users enough. Scores nothing; removes what an
+earlier run left of rows that are gone.
 """
 
 from stages.io.command import start
@@ -12,7 +13,7 @@ from stages.io.paths import EVALUATION, METRICS, PLANNED_ROWS, PLOTS
 from stages.io.tables import replacing, write_csv, write_json
 from stages.measures.figures import draw_methods, draw_warm_cold
 from stages.measures.layout import csv_table, markdown, slice_bars
-from stages.measures.planned import STEP_1, read_rows, remove_other_rows
+from stages.measures.planned import OURS, STEP_1, read_rows, remove_other_rows
 from stages.measures.plots import roc_points
 from stages.measures.quality import Evaluate
 from stages.measures.summary import summary_table
@@ -38,7 +39,7 @@ def main() -> None:
         draw_warm_cold(table, folder / "warm_cold.png")
     write_json(headline(table, planned), METRICS / "evaluate.json")
     remove_other_rows(planned)
-    print(summary_table(table, [STEP_1, *codes]))
+    print(summary_table(table, [STEP_1, *codes], above_bias=[OURS, *codes]))
 
 
 if __name__ == "__main__":

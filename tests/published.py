@@ -42,6 +42,9 @@ PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
     },
 }
 TITLES = {
+    "item_mean": "Item mean",
+    "bias": "User + item bias",
+    "item_knn": "Item kNN",
     "mf": "MF",
     "lightgcn": "LightGCN",
     "sasrec": "SASRec",

@@ -14,6 +14,7 @@ from tests.published import PUBLISHED, TITLES
 
 FACTS = ["row", "uid", "iid", "label"]
 KINDS: dict[str, RowKind] = {
+    "bias": "method",
     "mf": "method",
     "din": "method",
     "binmf": "codes",

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from dvc_render.vega import VegaRenderer
+from numpy.typing import NDArray
 from sklearn.metrics import auc as area
 from sklearn.metrics import roc_auc_score
 
@@ -22,8 +23,10 @@ from stages.io.params import load_section
 from stages.io.seeds import generator
 from stages.io.tables import PREDICTIONS, write_table
 from stages.measures import metrics
-from stages.measures.bootstrap import bootstrap, draw_users, interval
+from stages.measures.bootstrap import bootstrap, draw_users, drawn_means, interval
 from stages.measures.layout import IN_SLICES
+from stages.measures.metrics.ndcg import user_ndcgs
+from stages.measures.metrics.uauc import user_aucs
 from stages.measures.plots import MOST_POINTS, roc_points
 from stages.measures.quality import Evaluate
 from stages.measures.scored_rows import ScoredRows
@@ -123,9 +126,14 @@ def test_a_method_that_scored_more_rows_is_measured_on_all_of_them_too() -> None
     assert 0 < whole["ndcg"] <= 1
     # On draws of all 60 users, the same for every such method.
     uids, labels, scores = (scored[name].to_numpy() for name in ("uid", "label", "score"))
-    drawn = bootstrap(uids, labels, scores, draw_users(uids, 200, generator(1, "compare")))
-    assert whole["intervals"] == {"auc": interval(drawn.auc), "uauc": interval(drawn.uauc)}
-    for metric in ("auc", "uauc"):
+    draws = draw_users(uids, 200, generator(1, "compare"))
+    drawn, ndcgs = bootstrap(uids, labels, scores, draws), user_ndcgs(uids, labels, scores, 5)
+    assert whole["intervals"] == {
+        "auc": interval(drawn.auc),
+        "uauc": interval(drawn.uauc),
+        "ndcg": interval(drawn_means(uids, labels, ndcgs, draws)),
+    }
+    for metric in ("auc", "uauc", "ndcg"):
         span = whole["intervals"][metric]
         assert span["low"] < whole[metric] < span["high"]
 
@@ -153,11 +161,13 @@ def test_the_metrics_file_holds_the_tables_figures_of_binllm_its_steps_and_its_c
     own, differences = ["text", "id_only", "codes", "binmf", "wide"], ["binmf", "wide"]
     assert list(found) == [
         "protocol",
+        "chance",
         *own,
         "difference",
         *(f"difference_to_{name}" for name in differences),
     ]
     assert found["protocol"] == table["protocol"]
+    assert found["chance"] == table["chance"]
     for name in own:
         line = table["methods"][name]
         for metric in ("auc", "uauc", "uauc_users", "rows", "ndcg", "intervals"):
@@ -172,6 +182,41 @@ def test_the_metrics_file_holds_the_tables_figures_of_binllm_its_steps_and_its_c
     assert found["difference"] == table["methods"]["text"]["difference"]
     for name in differences:
         assert found[f"difference_to_{name}"] == table["methods"][name]["difference"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_where_bias_is_planned_the_metrics_file_and_the_summary_hold_differences_to_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_row("bias", predictions("binmf"))
+    write_row("wide", predictions("binmf"))
+    write_plan(["bias", "binmf", "wide", "text", "codes"])
+    found, table = evaluate(), written_table()["methods"]
+    assert found["difference_to_bias"] == table["bias"]["difference"]
+    for metric in ("auc", "uauc"):
+        gap = found["difference_to_bias"][metric]
+        assert gap["value"] == pytest.approx(found["codes"][metric] - table["bias"][metric])
+        assert gap["low"] < gap["value"] < gap["high"]
+    for name in ("text", "codes", "binmf", "wide"):
+        assert found[name]["above_bias"] == table[name]["above_bias"]
+    printed = capsys.readouterr().out.splitlines()
+    assert max(map(len, printed)) <= 100
+    lines = {line.split("  ")[0]: line for line in printed}
+    for title, name in (("BinLLM", "codes"), ("BinMF", "binmf"), ("codes, wide", "wide")):
+        gap = table[name]["above_bias"]
+        line = lines[f"{title} - bias"]
+        assert f"{gap['auc']['value']:+.4f}" in line and f"{gap['uauc']['value']:+.4f}" in line
+    assert "BinLLM ranks better than bias: the AUC difference's interval is above 0" in printed
+    assert printed[-2:] == [
+        f"{title} and bias cannot be told apart: the AUC difference's interval includes 0"
+        for title in ("BinMF", "codes, wide")
+    ]
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_bias_no_difference_to_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "difference_to_bias" not in evaluate()
+    assert "bias" not in capsys.readouterr().out
 
 
 def test_slices_part_the_rows_by_seen_and_warm(folder: Path, test_rows: pd.DataFrame) -> None:
@@ -344,21 +389,62 @@ def test_the_verdict_follows_the_interval(
     assert expected in summary_table(table, ["text", "binmf"]).splitlines()[-2]
 
 
+@pytest.mark.parametrize("users", [29, 30])
+def test_fewer_than_30_users_get_numbers_but_no_verdict(
+    folder: Path, capsys: pytest.CaptureFixture[str], users: int
+) -> None:
+    for method in METHODS:
+        table = predictions(method)
+        write_predictions(method, table[table["uid"] <= users])
+    found = evaluate()
+    printed = capsys.readouterr().out.splitlines()
+    assert f"{users} of 60 users" in printed[0]
+    assert any(f"{found['difference']['auc']['value']:+.4f}" in line for line in printed)
+    verdicts = [line for line in printed if "ranks" in line or "told apart" in line]
+    refusal = (
+        f"No verdict: {users} users, of whom {users} have both labels and count for UAUC; "
+        "at least 30 are needed"
+    )
+    assert len(verdicts) == (2 if users == 30 else 0)
+    assert (refusal in printed) == (users == 29)
+
+
+def test_users_with_one_label_are_no_ground_for_a_verdict(
+    folder: Path, capsys: pytest.CaptureFixture[str], test_rows: pd.DataFrame
+) -> None:
+    """Forty are drawn, but fewer than 30 of them count for UAUC."""
+    one_label = {"label": test_rows["label"].where(test_rows["uid"] > 11, 1)}
+    write_test_rows(test_rows.assign(**one_label))
+    for method in METHODS:
+        table = predictions(method)
+        table["label"] = table["label"].where(table["uid"] > 11, 1)
+        write_predictions(method, table)
+    assert evaluate()["codes"]["uauc_users"] == 29
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("No verdict: 40 users, of whom 29 have both labels")
+
+
 @pytest.mark.usefixtures("folder")
 def test_a_further_metric_is_measured_and_stands_in_every_form(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A file in the folder of metrics is all that it takes."""
+
+    def firsts(uids: NDArray, labels: NDArray, scores: NDArray, k: int) -> NDArray:
+        users = len(user_aucs(uids, labels, scores)[0])
+        return np.r_[0.25, np.full(users - 2, 0.375), 0.5]
+
     further = ModuleType("stages.measures.metrics.first")
-    first = metrics.UserMetric(
-        "first of {k}", lambda uids, labels, scores, k: np.array([0.25, 0.5])
-    )
+    first = metrics.UserMetric("first of {k}", firsts)
     monkeypatch.setattr(further, "METRIC", first, raising=False)
     monkeypatch.setitem(sys.modules, further.__name__, further)
     monkeypatch.setattr(metrics, "modules_below", lambda package: ["auc", "first", "ndcg", "uauc"])
     found = evaluate()
     for method in METHODS:
         assert found[method]["first"] == written_table()["methods"][method]["first"] == 0.375
+        span = found[method]["intervals"]["first"]
+        assert 0.25 < span["low"] < 0.375 < span["high"] < 0.5
+    assert found["chance"]["first"] == 0.375
     assert written_table()["methods"]["binmf"]["all_rows"]["first"] == 0.375
     assert (pd.read_csv("metrics/table.csv")["first"] == 0.375).all()
     assert "| first of 5 | NDCG@5 |" in Path("data/evaluation/table.md").read_text()

@@ -1,5 +1,6 @@
 """Ranking metrics, held against scikit-learn and against their definitions."""
 
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from stages.io.seeds import derived_seed, generator
-from stages.measures.bootstrap import bootstrap, draw_users, interval
+from stages.measures.bootstrap import bootstrap, draw_users, drawn_means, interval
 from stages.measures.metrics import user_metrics
 from stages.measures.metrics.auc import auc
 from stages.measures.metrics.ndcg import METRIC as NDCG
+from stages.measures.metrics.ndcg import user_ndcgs
 from stages.measures.metrics.uauc import METRIC as UAUC
 from stages.measures.metrics.uauc import uauc, user_aucs
+from stages.measures.quality import chance_levels
 from stages.measures.slices import sliced_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,6 +73,38 @@ def test_ndcg_is_the_mean_of_scikit_learns_over_users_with_both_classes(rows: Ro
     ]
     found = NDCG.mean(*rows, k)
     assert found == (pytest.approx(np.mean(expected), abs=1e-12) if expected else None)
+
+
+@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=6), max_size=3), st.integers(1, 8))
+@settings(max_examples=30, deadline=None)
+def test_the_chance_levels_are_the_means_over_all_orders(users: list[list[int]], k: int) -> None:
+    uids = np.repeat(np.arange(len(users)), list(map(len, users)))
+    labels = np.array([label for own in users for label in own], dtype=np.int8)
+    of_users = []
+    for own in users:
+        if 0 < sum(own) < len(own):
+            orders = [list(map(float, order)) for order in permutations(range(len(own)))]
+            of_users.append(
+                (
+                    np.mean([roc_auc_score(own, order) for order in orders]),
+                    np.mean([ndcg_score([own], [order], k=k) for order in orders]),
+                )
+            )
+    found = chance_levels(uids, labels, k)
+    if not of_users:
+        assert found["uauc"] is None and found["ndcg"] is None
+        return
+    uauc_chance, ndcg_chance = np.mean(of_users, axis=0)
+    assert found["auc"] == 0.5
+    assert found["uauc"] == pytest.approx(uauc_chance) == 0.5
+    assert found["ndcg"] == pytest.approx(ndcg_chance, abs=1e-12)
+
+
+def test_the_chance_level_of_ndcg_by_hand() -> None:
+    """One liked row of three, two places: a third at each, over 1 for the best order."""
+    found = chance_levels(np.ones(3), np.array([0, 1, 0]), 2)
+    assert found["ndcg"] == pytest.approx((1 + 1 / np.log2(3)) / 3)
+    assert chance_levels(np.ones(3), np.ones(3), 2) == {"auc": None, "uauc": None, "ndcg": None}
 
 
 @given(scored_rows(), st.integers(0, 2**32 - 1))
@@ -167,6 +202,32 @@ def test_a_replicate_is_the_metric_of_the_drawn_users(rows: Rows, seed: int) -> 
             assert found.uauc[replicate] == pytest.approx(np.mean(of_users), abs=1e-12)
         else:
             assert np.isnan(found.uauc[replicate])
+
+
+@given(scored_rows(), st.integers(1, 5), st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
+def test_a_mean_over_users_is_drawn_as_the_metric_of_the_drawn_users(
+    rows: Rows, k: int, seed: int
+) -> None:
+    uids, labels, scores = rows
+    draws = draw_users(uids, 4, np.random.default_rng(seed))
+    found = drawn_means(uids, labels, user_ndcgs(*rows, k), draws)
+    for replicate, counts in enumerate(draws):
+        # Each copy of a drawn user is a user of its own.
+        parts = [
+            (
+                np.full((uids == uid).sum(), 100 * copy + uid),
+                labels[uids == uid],
+                scores[uids == uid],
+            )
+            for uid, count in zip(np.unique(uids), counts, strict=True)
+            for copy in range(count)
+        ]
+        expected = NDCG.mean(*map(np.concatenate, zip(*parts, strict=True)), k)
+        if expected is None:
+            assert np.isnan(found[replicate])
+        else:
+            assert found[replicate] == pytest.approx(expected, abs=1e-12)
 
 
 def test_each_replicate_draws_as_many_users_as_there_are() -> None:

@@ -102,7 +102,7 @@ def test_numbers_are_those_of_scikit_learn_on_the_rows_that_binllm_scored() -> N
         assert it["rows"] == len(scored) == found["protocol"]["rows"] == 280
         for name, value in by_scikit_learn(scored, k=5).items():
             assert it[name] == pytest.approx(value), (method, name)
-        for metric in ("auc", "uauc"):
+        for metric in ("auc", "uauc", "ndcg"):
             assert it["intervals"][metric]["low"] < it[metric] < it["intervals"][metric]["high"]
 
 
@@ -116,6 +116,69 @@ def test_differences_are_binllm_minus_the_other_within_their_paired_intervals() 
             assert gap["value"] == pytest.approx(expected)
             assert gap["low"] < gap["value"] < gap["high"]
     assert "difference" not in found["codes"]
+
+
+def add_bias() -> None:
+    """Adds the row `bias`, which knows a little of what MF knows."""
+    scored = predictions("mf")
+    noise = np.random.default_rng(3).normal(size=len(scored))
+    write_row("bias", scored.assign(score=scored["score"] + scored["label"] * 0.3 + noise))
+    write_plan(["bias", *SHOWN], "ml-1m")
+
+
+@pytest.mark.usefixtures("folder")
+def test_every_other_row_is_held_against_bias_too_in_every_form() -> None:
+    add_bias()
+    found, shown = table()["methods"], cells()
+    lines = pd.read_csv("metrics/table.csv", index_col="method")
+    assert "above_bias" not in found["bias"] and "difference" in found["bias"]
+    for method in SHOWN:
+        for metric in ("auc", "uauc"):
+            gap = found[method]["above_bias"][metric]
+            assert gap["value"] == pytest.approx(found[method][metric] - found["bias"][metric])
+            assert gap["low"] < gap["value"] < gap["high"]
+            name = f"{metric}_above_bias"
+            assert lines.loc[method, name] == pytest.approx(gap["value"], abs=1e-6)
+            assert lines.loc[method, f"{name}_low"] == pytest.approx(gap["low"], abs=1e-6)
+            assert lines.loc[method, f"{name}_high"] == pytest.approx(gap["high"], abs=1e-6)
+            cell = dict(zip(shown["method"], shown[TITLES[method]], strict=True))
+            expected = f"{gap['value']:+.4f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+            assert cell[f"above user + item bias, {metric.upper()}"] == expected
+    of_bias = dict(zip(shown["method"], shown[TITLES["bias"]], strict=True))
+    assert of_bias["above user + item bias, AUC"] == of_bias["above user + item bias, UAUC"] == "-"
+    assert lines.loc["bias", [name for name in lines if "above_bias" in name]].isna().all()
+
+
+@pytest.mark.usefixtures("folder")
+def test_binllm_above_bias_is_the_difference_that_stands_in_the_row_of_bias() -> None:
+    add_bias()
+    found = table()["methods"]
+    assert found["codes"]["above_bias"] == found["bias"]["difference"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_bias_in_the_table_nothing_is_held_against_it() -> None:
+    assert not [it for it in table()["methods"].values() if "above_bias" in it]
+    assert "bias" not in text()
+    lines = pd.read_csv("metrics/table.csv")
+    assert lines[[name for name in lines if "above_bias" in name]].isna().all().all()
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_chance_level_stands_once_below_each_table() -> None:
+    found = table()
+    of_all = found["methods"]["mf"]["all_rows"]["chance"]
+    assert found["chance"] == {"auc": 0.5, "uauc": 0.5, "ndcg": pytest.approx(0.627, abs=0.02)}
+    assert found["chance"]["ndcg"] != of_all["ndcg"]
+    sentences = [line for line in text().splitlines() if line.startswith("A random order")]
+    assert sentences == [
+        f"A random order gives AUC 0.5000, UAUC 0.5000, NDCG@5 {chance['ndcg']:.4f}."
+        for chance in (found["chance"], of_all)
+    ]
+    # Scores that say nothing find it.
+    write_predictions("mf", predictions("mf").assign(score=0.0))
+    mf = table()["methods"]["mf"]
+    assert (mf["auc"], mf["uauc"], mf["ndcg"]) == tuple(found["chance"].values())
 
 
 def test_relative_improvement_is_the_mean_of_both_metrics_gains() -> None:
@@ -209,6 +272,8 @@ def test_csv_and_markdown_say_what_the_json_says() -> None:
             "uauc_low": it["intervals"]["uauc"]["low"],
             "users": it["uauc_users"],
             "ndcg": it["ndcg"],
+            "ndcg_low": it["intervals"]["ndcg"]["low"],
+            "ndcg_high": it["intervals"]["ndcg"]["high"],
             "auc_difference": gap.get("auc", {}).get("value"),
             "uauc_difference_high": gap.get("uauc", {}).get("high"),
             "relative_improvement": it.get("relative_improvement"),
@@ -229,7 +294,8 @@ def test_csv_and_markdown_say_what_the_json_says() -> None:
         span = it["intervals"]["auc"]
         assert shown["AUC"] == f"{it['auc']:.4f} [{span['low']:.3f}, {span['high']:.3f}]"
         assert shown["users"] == str(it["uauc_users"])
-        assert shown["NDCG@5"] == f"{it['ndcg']:.4f}"
+        span = it["intervals"]["ndcg"]
+        assert shown["NDCG@5"] == f"{it['ndcg']:.4f} [{span['low']:.3f}, {span['high']:.3f}]"
         assert shown["trained parameters"] == f"{it['parameters']:,}"
         assert shown["paper: AUC / UAUC, rel. imp."].startswith(f"{it['published']['auc']:.4f} / ")
         if method != "codes":
@@ -240,7 +306,7 @@ def test_csv_and_markdown_say_what_the_json_says() -> None:
 @pytest.mark.usefixtures("folder")
 def test_rows_that_scored_more_than_binllm_have_a_second_table_of_all_their_rows() -> None:
     found = table()["methods"]
-    below = cells(2)
+    below = cells(3)
     assert below["on all rows scored"] == ["rows", "AUC", "UAUC", "users", "NDCG@5"]
     assert list(below)[2:] == ["MF", "DIN", "BinMF"]
     for method in ("mf", "din", "binmf"):
@@ -249,7 +315,8 @@ def test_rows_that_scored_more_than_binllm_have_a_second_table_of_all_their_rows
         assert (shown[0], shown[3]) == ("420", str(whole["uauc_users"]))
         assert shown[1].startswith(f"{whole['auc']:.4f} [")
         assert shown[2].startswith(f"{whole['uauc']:.4f} [")
-        assert shown[4] == f"{whole['ndcg']:.4f}"
+        span = whole["intervals"]["ndcg"]
+        assert shown[4] == f"{whole['ndcg']:.4f} [{span['low']:.3f}, {span['high']:.3f}]"
         for name, value in by_scikit_learn(predictions(method), k=5).items():
             assert whole[name] == pytest.approx(value), (method, name)
     assert not any("all_rows" in found[method] for method in WITH_LLM)

@@ -37,16 +37,33 @@ def bootstrap(uids: NDArray, labels: NDArray, scores: NDArray, draws: NDArray) -
         draws: (replicates, users) how often each user (ascending by uid) is drawn; see
             `draw_users`.
     """
-    users, user = np.unique(uids, return_inverse=True)
-    valid_users, values = user_aucs(uids, labels, scores)
-    valid = np.searchsorted(users, valid_users)
+    _, user = np.unique(uids, return_inverse=True)
     ranked = Ranked.of(labels, scores)
     aucs = [ranked.auc(counts[user]) for counts in draws]
-    weights = draws[:, valid].astype(float)
-    total = weights.sum(axis=1)
+    _, values = user_aucs(uids, labels, scores)
+    return Bootstrap(
+        auc=np.array([np.nan if a is None else a for a in aucs]),
+        uauc=drawn_means(uids, labels, values, draws),
+    )
+
+
+def drawn_means(uids: NDArray, labels: NDArray, values: Floats, draws: NDArray) -> Floats:
+    """Means over resampled users of a number of theirs: each counts as often as it is drawn.
+
+    Args:
+        uids: (n,) users.
+        labels: (n,) 0 or 1.
+        values: (m,) numbers, one per user with both classes, users ascending.
+        draws: (replicates, users); see `draw_users`.
+
+    Returns:
+        (replicates,) means; NaN where no user with both classes is drawn.
+    """
+    _, user = np.unique(uids, return_inverse=True)
+    liked = np.bincount(user, weights=labels) / np.bincount(user)
+    weights = draws[:, (liked > 0) & (liked < 1)].astype(float)
     with np.errstate(invalid="ignore"):
-        uaucs = (weights @ values) / total
-    return Bootstrap(np.array([np.nan if a is None else a for a in aucs]), uaucs)
+        return (weights @ values) / weights.sum(axis=1)
 
 
 def draw_users(uids: NDArray, replicates: int, rng: np.random.Generator) -> NDArray:

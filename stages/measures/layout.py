@@ -1,6 +1,7 @@
 """The table as text: CSV for machines and `dvc plots`, Markdown for people."""
 
 from collections.abc import Iterable
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,8 @@ from stages.measures.repeats import METRICS
 # The paper's Figure 2, and the codes alone.
 IN_SLICES = ("mf", STEP_1, "collm_mf", "binmf", OURS)
 SLICES = ("warm", "cold")
+# Paired differences: in the table's JSON and in names of columns, and what the Markdown calls them.
+_GAPS = {"difference": "BinLLM above it", "above_bias": "above user + item bias"}
 _NONE = "-"
 
 
@@ -22,10 +25,12 @@ def csv_table(table: dict[str, Any]) -> pd.DataFrame:
         line: dict[str, Any] = {"method": method, "title": it["title"]}
         for metric in METRICS:
             line |= {metric: it[metric], **_bounds(metric, it["intervals"][metric])}
-        line |= {"users": it["uauc_users"], **{name: it[name] for name in _further()}}
-        for metric in METRICS:
-            gap = it.get("difference", {}).get(metric) or {}
-            name = f"{metric}_difference"
+        line |= {"users": it["uauc_users"]}
+        for name in _further():
+            line |= {name: it[name], **_bounds(name, it["intervals"][name])}
+        for kind, metric in product(_GAPS, METRICS):
+            gap = it.get(kind, {}).get(metric) or {}
+            name = f"{metric}_{kind}"
             line |= {name: gap.get("value"), **_bounds(name, gap)}
         published = it["published"] or {}
         line |= {
@@ -68,15 +73,20 @@ def slice_bars(table: dict[str, Any]) -> pd.DataFrame:
 def markdown(table: dict[str, Any]) -> str:
     """Returns the table as Markdown, with what its numbers mean, and the seeds' table if any."""
     protocol, methods = table["protocol"], table["methods"]
+    k = protocol["ndcg_k"]
     published = any(it["published"] for it in methods.values())
-    head = ["method", "AUC", "UAUC", "users", *metric_titles(protocol["ndcg_k"])]
-    head += ["BinLLM above it, AUC", "BinLLM above it, UAUC", "rel. imp.", "trained parameters"]
-    head += ["fit, s", "scoring, s per 1,000 rows"] + ["paper: AUC / UAUC, rel. imp."] * published
-    body = [_cells(it)[: len(head)] for it in methods.values()]
-    parts = [_heading(table), _grid(head, body)]
+    gaps = [kind for kind in _GAPS if any(kind in it for it in methods.values())]
+    head = ["method", "AUC", "UAUC", "users", *metric_titles(k)]
+    head += [f"{_GAPS[kind]}, {metric.upper()}" for kind, metric in product(gaps, METRICS)]
+    head += ["rel. imp.", "trained parameters", "fit, s", "scoring, s per 1,000 rows"]
+    head += ["paper: AUC / UAUC, rel. imp."] * published
+    body = [_cells(it, gaps)[: len(head)] for it in methods.values()]
+    parts = [_heading(table), _grid(head, body), chance_line(table["chance"], k) + "."]
     more = {name: it for name, it in methods.items() if it["scored_rows"] > protocol["rows"]}
     if more:
-        parts.append(_all_rows(more, protocol["ndcg_k"]))
+        parts.append(_all_rows(more, k))
+        # All of them have scored the whole test set.
+        parts.append(chance_line(next(iter(more.values()))["all_rows"]["chance"], k) + ".")
     if table["seeds"]:
         parts.append(_seeds(table["seeds"], {name: it["title"] for name, it in methods.items()}))
     return "\n\n".join(parts) + "\n"
@@ -85,6 +95,13 @@ def markdown(table: dict[str, Any]) -> str:
 def metric_titles(k: int) -> list[str]:
     """Returns what the table calls the metrics beside AUC and UAUC."""
     return [user_metrics()[name].title.format(k=k) for name in _further()]
+
+
+def chance_line(chance: dict[str, float | None], k: int) -> str:
+    """Returns what a random order gives, for people: the level above which something is known."""
+    titles = dict(zip((*METRICS, *_further()), ("AUC", "UAUC", *metric_titles(k)), strict=True))
+    levels = [f"{title} {_number(chance.get(name))}" for name, title in titles.items()]
+    return f"A random order gives {', '.join(levels)}"
 
 
 def _further() -> list[str]:
@@ -98,19 +115,19 @@ def _all_rows(methods: dict[str, Any], k: int) -> str:
     for it in methods.values():
         whole = it["all_rows"]
         cells = [_number(whole[m]) + _span(whole["intervals"][m]) for m in METRICS]
-        further = [_number(whole[name]) for name in _further()]
+        further = [_number(whole[name]) + _span(whole["intervals"][name]) for name in _further()]
         rows = f"{it['scored_rows']:,}"
         body.append([it["title"], rows, *cells, f"{whole['uauc_users']:,}", *further])
     return _grid(head, body)
 
 
-def _cells(it: dict[str, Any]) -> list[str]:
-    gaps = it.get("difference", {})
-    cells = [it["title"]]
-    cells += [_number(it[metric]) + _span(it["intervals"][metric]) for metric in METRICS]
-    cells += [f"{it['uauc_users']:,}", *(_number(it[name]) for name in _further())]
-    for metric in METRICS:
-        gap = gaps.get(metric)
+def _cells(it: dict[str, Any], gaps: list[str]) -> list[str]:
+    auc, uauc, *further = (
+        _number(it[name]) + _span(it["intervals"][name]) for name in (*METRICS, *_further())
+    )
+    cells = [it["title"], auc, uauc, f"{it['uauc_users']:,}", *further]
+    for kind, metric in product(gaps, METRICS):
+        gap = it.get(kind, {}).get(metric)
         cells.append(f"{gap['value']:+.4f}{_span(gap, '+')}" if gap else _NONE)
     cells.append(_percent(it.get("relative_improvement")))
     cells.append(_NONE if it["parameters"] is None else f"{it['parameters']:,}")

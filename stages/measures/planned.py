@@ -12,6 +12,8 @@ RowKind = Literal["method", "codes", "llm method", "variant"]
 
 # The variant that is BinLLM, against which all others are held, and its step 1.
 OURS, STEP_1 = "codes", "text"
+# The method that knows no taste; where it is in the table, all others are held against it as well.
+BIAS = "bias"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stages.io.params import Section
-from stages.measures.bootstrap import Bootstrap, bootstrap, interval
+from stages.measures.bootstrap import Bootstrap, bootstrap, drawn_means, interval
 from stages.measures.metrics import user_metrics
 from stages.measures.slices import sliced_metrics
 
@@ -27,7 +27,7 @@ class Measured:
 
     Attributes:
         quality: auc, uauc, uauc_users, rows, the same under each slice, the other metrics, and
-            intervals of auc and uauc; an undefined value is None.
+            intervals of all metrics; an undefined value is None.
         drawn: auc and uauc of each draw of users.
     """
 
@@ -55,19 +55,34 @@ def measure_scores(
         params: places that NDCG counts, and the share of replicates within an interval.
     """
     drawn = bootstrap(uids, labels, scores, draws)
-    quality = {
-        **sliced_metrics(uids, labels, scores, slices),
-        **{
-            name: metric.mean(uids, labels, scores, params.ndcg_k)
-            for name, metric in user_metrics().items()
-            if name != "uauc"
-        },
-        "intervals": {
-            "auc": interval(drawn.auc, params.level),
-            "uauc": interval(drawn.uauc, params.level),
-        },
+    spans = {
+        "auc": interval(drawn.auc, params.level),
+        "uauc": interval(drawn.uauc, params.level),
     }
-    return Measured(quality, drawn)
+    further: dict[str, float | None] = {}
+    for name, metric in user_metrics().items():
+        if name != "uauc":
+            values = metric.of_users(uids, labels, scores, params.ndcg_k)
+            further[name] = float(values.mean()) if len(values) else None
+            spans[name] = interval(drawn_means(uids, labels, values, draws), params.level)
+    whole = sliced_metrics(uids, labels, scores, slices)
+    return Measured({**whole, **further, "intervals": spans}, drawn)
+
+
+def chance_levels(uids: NDArray, labels: NDArray, k: int) -> dict[str, float | None]:
+    """What a random order of the rows gives on average, by metric.
+
+    Args:
+        uids: (n,) users.
+        labels: (n,) 0 or 1.
+        k: `evaluate.ndcg_k`.
+
+    Returns:
+        `auc` and `uauc`, which are .5, and the other metrics; None where undefined.
+    """
+    both_labels = 0 < labels.sum() < len(labels)
+    of_users = {name: it.chance(uids, labels, k) for name, it in user_metrics().items()}
+    return {"auc": 0.5 if both_labels else None, **of_users}
 
 
 def difference(one: Measured, other: Measured, level: float) -> dict[str, Any]:

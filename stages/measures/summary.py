@@ -3,34 +3,51 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stages.measures.layout import metric_titles
+from stages.measures.layout import chance_line, metric_titles
 from stages.measures.metrics import user_metrics
-from stages.measures.planned import OURS
+from stages.measures.planned import BIAS, OURS
 
 _HEADER = ("", "AUC", "", "UAUC", "", "users")
 _GAP = "  "
+# Below so many users, an interval over draws of them is no ground for a verdict.
+FEWEST_FOR_VERDICT = 30
 
 
-def summary_table(table: dict[str, Any], against: Sequence[str]) -> str:
+def summary_table(
+    table: dict[str, Any], against: Sequence[str], above_bias: Sequence[str] = ()
+) -> str:
     """Returns the table, aligned for people, with a verdict on the rows named.
 
     Args:
         table: what `stages.measures.table.build_table` returns.
         against: methods from which BinLLM's difference is told.
+        above_bias: methods whose difference from bias is told, if bias is in the table.
     """
     protocol, methods = table["protocol"], table["methods"]
     lines: list[tuple[str, ...]] = [(*_HEADER, *metric_titles(protocol["ndcg_k"]))]
     lines += [_method_line(it) for it in methods.values()]
-    ours = methods[OURS]["title"]
-    differences = {
-        f"{ours} - {methods[other]['title']}": methods[other]["difference"] for other in against
-    }
+    differences = _differences(methods, against, above_bias)
     lines += [_difference_line(title, found, len(lines[0])) for title, found in differences.items()]
     text = _aligned(lines)
     text.insert(1 + len(methods), "")
     rule = "-" * max(map(len, text))
-    verdicts = [_verdict(title, found["auc"]) for title, found in differences.items()]
-    return "\n".join([*_heading(protocol), rule, *text, rule, *verdicts])
+    chance = chance_line(table["chance"], protocol["ndcg_k"])
+    verdicts = _verdicts(differences, protocol["users"], methods[OURS]["uauc_users"])
+    return "\n".join([*_heading(protocol), rule, *text, rule, chance, *verdicts])
+
+
+def _differences(
+    methods: dict[str, Any], against: Sequence[str], above_bias: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Returns the differences that are told, by what they are called."""
+    ours = methods[OURS]["title"]
+    found = {
+        f"{ours} - {methods[other]['title']}": methods[other]["difference"] for other in against
+    }
+    if BIAS in methods:
+        for name in above_bias:
+            found[f"{methods[name]['title']} - {BIAS}"] = methods[name]["above_bias"]
+    return found
 
 
 def _heading(protocol: dict[str, Any]) -> list[str]:
@@ -61,6 +78,22 @@ def _difference_line(title: str, found: dict[str, Any], width: int) -> tuple[str
         difference = found[metric] or {}
         cells += [_number(difference.get("value"), "+"), _span(difference, "+")]
     return (*cells, *[""] * (width - len(cells)))
+
+
+def _verdicts(differences: dict[str, dict[str, Any]], users: int, of_uauc: int) -> list[str]:
+    """Returns a sentence per difference, or why there is none.
+
+    Args:
+        differences: by what they are called.
+        users: that are drawn.
+        of_uauc: users who have both labels.
+    """
+    if min(users, of_uauc) < FEWEST_FOR_VERDICT:
+        return [
+            f"No verdict: {users:,} users, of whom {of_uauc:,} have both labels and count for "
+            f"UAUC; at least {FEWEST_FOR_VERDICT} are needed"
+        ]
+    return [_verdict(title, found["auc"]) for title, found in differences.items()]
 
 
 def _verdict(title: str, difference: dict[str, float] | None) -> str:

@@ -1,4 +1,4 @@
-"""The table: each method on the same test rows, and held against BinLLM."""
+"""The table: each method on the same test rows, held against BinLLM and against plain biases."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from stages.io.paths import TEST_ROWS, predictions, repeats
 from stages.io.seeds import generator
 from stages.measures.bootstrap import bootstrap, draw_users, interval
-from stages.measures.planned import OURS, STEP_1, PlannedRow, RowFacts, read_facts
-from stages.measures.quality import Evaluate, difference
+from stages.measures.planned import BIAS, OURS, STEP_1, PlannedRow, RowFacts, read_facts
+from stages.measures.quality import Evaluate, chance_levels, difference
 from stages.measures.repeats import over_seeds
 from stages.measures.scored_rows import ScoredRows, read_predictions, read_scored_rows
 from stages.measures.seeds_table import across_seeds
@@ -43,10 +43,11 @@ def build_table(
         rng: source of the draws.
 
     Returns:
-        `protocol`; `methods`, each with title, auc, uauc, uauc_users, rows, seen, warm, cold (with
-        users and intervals), further metrics, intervals, scored_rows, difference (BinLLM - it,
-        paired), relative_improvement (of BinLLM over it), valid_auc, parameters, seconds and
-        published. An undefined value is None.
+        `protocol`; `chance`, what a random order gives, by metric; `methods`, each with title, auc,
+        uauc, uauc_users, rows, seen, warm, cold (with users and intervals), further metrics,
+        intervals, scored_rows, difference (BinLLM - it, paired), above_bias (it - bias, paired;
+        where bias is in the table), relative_improvement (of BinLLM over it), valid_auc,
+        parameters, seconds and published. An undefined value is None.
     """
     draws = draw_users(rows.uids, params.replicates, rng)
     measured = rows.measured(draws, params)
@@ -68,7 +69,13 @@ def build_table(
         }
         if method != OURS:
             lines[method]["difference"] = difference(ours, found, params.level)
-    return {"protocol": {"dataset": dataset, **rows.protocol(params)}, "methods": lines}
+        if method != BIAS and BIAS in measured:
+            lines[method]["above_bias"] = difference(found, measured[BIAS], params.level)
+    return {
+        "protocol": {"dataset": dataset, **rows.protocol(params)},
+        "chance": chance_levels(rows.uids, rows.labels, params.ndcg_k),
+        "methods": lines,
+    }
 
 
 def whole_table(
@@ -107,18 +114,21 @@ def headline(table: Mapping[str, Any], planned: Mapping[str, PlannedRow]) -> dic
     """Returns what `metrics/evaluate.json` holds of the table: BinLLM, its steps and its codes.
 
     Returns:
-        `protocol`; per variant of BinLLM and per set of codes auc, uauc, uauc_users, rows, seen,
-        warm, cold, further metrics and intervals; `difference` (BinLLM - its step 1) and
-        `difference_to_<codes>`, each with auc and uauc: value, low, high.
+        `protocol` and `chance`; per variant of BinLLM and per set of codes auc, uauc, uauc_users,
+        rows, seen, warm, cold, further metrics, intervals and above_bias; `difference` (BinLLM -
+        its step 1), `difference_to_<codes>` and, where bias is in the table, `difference_to_bias`,
+        each with auc and uauc: value, low, high.
     """
     methods = table["methods"]
     variants = [name for name, row in planned.items() if row.kind == "variant"]
     codes = [name for name, row in planned.items() if row.kind == "codes"]
-    differences = {f"difference_to_{name}": methods[name]["difference"] for name in codes}
+    others = [*codes, *([BIAS] if BIAS in methods else [])]
+    differences = {f"difference_to_{name}": methods[name]["difference"] for name in others}
     if STEP_1 in methods:
         differences = {"difference": methods[STEP_1]["difference"], **differences}
     quality = {name: _quality(methods[name]) for name in (*variants, *codes)}
-    return {"protocol": table["protocol"], **quality, **differences}
+    common = {name: table[name] for name in ("protocol", "chance")}
+    return {**common, **quality, **differences}
 
 
 def _quality(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,10 +155,14 @@ def on_all_rows(
         test_rows: the test set's table.
         params: how scores are measured.
         rng: source of the draws of users.
+
+    Returns:
+        What is measured of them, and `chance`, what a random order of them gives.
     """
     rows = read_scored_rows({OURS: path}, test_rows, reference=OURS)
     draws = draw_users(rows.uids, params.replicates, rng)
-    return rows.measured(draws, params)[OURS].quality
+    chance = chance_levels(rows.uids, rows.labels, params.ndcg_k)
+    return {**rows.measured(draws, params)[OURS].quality, "chance": chance}
 
 
 def relative_improvement(ours: Mapping[str, Any], other: Mapping[str, Any]) -> float | None:

@@ -22,7 +22,8 @@ class UserMetric:
     Attributes:
         title: what the table calls it; `{k}` stands for `evaluate.ndcg_k`.
         of_users: from (n,) users, (n,) labels, (n,) scores and k to (m,) numbers, one per user with
-            both classes.
+            both classes, users ascending. Tied scores give the mean over all orders of the tied
+            rows.
     """
 
     title: str
@@ -32,6 +33,13 @@ class UserMetric:
         """Returns the mean over users; None where no user has both classes."""
         values = self.of_users(uids, labels, scores, k)
         return float(np.mean(values)) if len(values) else None
+
+    def chance(self, uids: NDArray, labels: NDArray, k: int) -> float | None:
+        """Returns what a random order of each user's rows gives on average; None as for `mean`.
+
+        It is that of scores that are all tied, since ties give the mean over all orders.
+        """
+        return self.mean(uids, labels, np.zeros(len(labels)), k)
 
 
 def user_metrics() -> dict[str, UserMetric]:

@@ -7,10 +7,17 @@ from stages.measures.metrics import UserMetric
 
 
 def user_ndcgs(uids: NDArray, labels: NDArray, scores: NDArray, k: int) -> NDArray[np.float64]:
-    """NDCG@k of each user who has both classes, their rows ranked by score.
+    """NDCG@k of each user who has both classes, their rows ranked by score, highest first.
 
-    Binary gain, discount 1 / log2(rank + 1). Tied scores share the mean gain of their places, so
-    that the order of rows in a file never counts.
+    DCG@k is the sum over ranks r = 1..k of gain / log2(r + 1), the gain of a liked row being 1 and
+    of any other 0; a user with fewer rows than k has all of them counted. NDCG@k is DCG@k over that
+    of the best order, which has all liked rows first. Ranked are a user's own scored rows and not
+    all items there are: a random order is far from 0. Users with one class only are left out, as of
+    UAUC: all orders of their rows are alike.
+
+    Tied rows each get the mean gain of the rows tied: the mean of NDCG over all their orders, so
+    that the order of rows in a file never counts. Scores that are all equal thus give the chance
+    level, in which every rank's gain is the user's share of liked rows.
 
     Args:
         uids: (n,) users.

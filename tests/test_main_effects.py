@@ -1,0 +1,210 @@
+"""Main effects and item neighbours: held against scikit-learn, by hand, and their settings."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from ruamel.yaml import YAML
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from stages import methods
+from stages.collab import item_neighbours
+from stages.collab.fitting import Rows
+from stages.collab.interactions import Interactions
+from stages.collab.item_neighbours import ItemNeighbours, find_neighbours
+from stages.collab.main_effects import fit_main_effects, one_hot
+from stages.io.errors import InputError
+from tests.changed_params import ROOT
+
+N_USERS, N_ITEMS = 30, 20
+
+
+def rows(n: int = 600, *, seed: int = 1) -> Rows:
+    """Rows whose users and items have levels of their own, of users 1..29 and items 1..19."""
+    draw = np.random.default_rng(seed)
+    users, items = draw.integers(1, N_USERS, n), draw.integers(1, N_ITEMS, n)
+    chance = expit((users - N_USERS / 2) / 8 + (items - N_ITEMS / 2) / 4)
+    return Rows.of(users, items, draw.random(n) < chance)
+
+
+def interactions(train: Rows, valid: Rows | None = None) -> Interactions:
+    splits = {"train": train, "valid": valid or train, "test": valid or train}
+    return Interactions({}, splits, np.ones(N_USERS, dtype=bool), np.ones(N_ITEMS, dtype=bool))
+
+
+# Main effects.
+
+
+def test_the_fit_is_that_of_scikit_learn_on_dense_indicators() -> None:
+    train = rows()
+    users, items = train.users.numpy()[:, None], train.items.numpy()[:, None]
+    dense = np.hstack([users == np.arange(N_USERS + 1), items == np.arange(N_ITEMS + 1)])
+    assert np.array_equal(one_hot(train, N_USERS, N_ITEMS).toarray(), dense)
+    oracle = LogisticRegression(C=0.7, solver="newton-cholesky", tol=1e-8)
+    oracle.fit(dense.astype(float), train.labels.numpy())
+    found = fit_main_effects(interactions(train), c=0.7)
+    assert found.logits(train) == pytest.approx(oracle.decision_function(dense), abs=1e-4)
+    assert found.intercept == pytest.approx(oracle.intercept_[0], abs=1e-4)
+    assert np.r_[found.users, found.items] == pytest.approx(oracle.coef_[0], abs=1e-4)
+
+
+def test_more_likes_of_a_user_or_an_item_raise_their_effect() -> None:
+    train = rows()
+    before = fit_main_effects(interactions(train), c=1.0)
+    for side in ("users", "items"):
+        ids = getattr(train, side)
+        labels = train.labels.clone()
+        labels[ids == 7] = 1
+        after = fit_main_effects(interactions(Rows(train.users, train.items, labels)), c=1.0)
+        assert getattr(after, side)[7] > getattr(before, side)[7]
+
+
+def test_whoever_has_no_train_row_has_no_effect() -> None:
+    found = fit_main_effects(interactions(rows()), c=1.0)
+    for effects, unknown in ((found.users, N_USERS), (found.items, N_ITEMS)):
+        assert effects[0] == effects[unknown] == 0
+    asked = Rows.of(np.array([N_USERS]), np.array([N_ITEMS]), np.array([1]))
+    assert found.logits(asked)[0] == found.intercept
+
+
+def test_a_weaker_penalty_gives_larger_effects() -> None:
+    train = interactions(rows())
+    norms = [np.linalg.norm(fit_main_effects(train, c=c).items) for c in (0.01, 0.1, 1.0)]
+    assert norms == sorted(norms)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_train_rows_with_one_label_are_refused(label: int) -> None:
+    ids = np.arange(1, 6)
+    train = Rows.of(ids, ids, np.full(5, label))
+    with pytest.raises(InputError, match=f"train: {5 * label} of 5 rows are positive; a fit needs"):
+        fit_main_effects(interactions(train), c=1.0)
+
+
+# Item neighbours.
+
+
+def neighbours_of(train: Rows, missed: NDArray, n: int, shrinkage: float) -> ItemNeighbours:
+    return find_neighbours(
+        train,
+        missed,
+        n_users=N_USERS,
+        n_items=N_ITEMS,
+        neighbours=n,
+        shrinkage=shrinkage,
+    )
+
+
+def unique_rows(seed: int, n: int = 300) -> tuple[Rows, NDArray]:
+    """Rows of different pairs, and a residual of each."""
+    draw = np.random.default_rng(seed)
+    pairs = draw.choice(N_USERS * N_ITEMS, n, replace=False)
+    train = Rows.of(1 + pairs // N_ITEMS, 1 + pairs % N_ITEMS, draw.random(n) < 0.5)
+    return train, draw.normal(size=n)
+
+
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, N_ITEMS + 5),
+    st.sampled_from([0.0, 3.0]),
+    st.integers(1, 25),
+)
+@settings(max_examples=20, deadline=None)
+def test_similarities_are_shrunk_cosines_of_residuals_by_hand(
+    seed: int, n: int, shrinkage: float, block: int
+) -> None:
+    train, missed = unique_rows(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(item_neighbours, "_BLOCK", block)
+        found = neighbours_of(train, missed, n, shrinkage).similarities.toarray()
+    table = np.zeros((N_USERS + 1, N_ITEMS + 1))
+    table[train.users, train.items] = missed
+    for one in range(1, N_ITEMS + 1):
+        expected = np.zeros(N_ITEMS + 1)
+        for other in set(range(1, N_ITEMS + 1)) - {one}:
+            a, b = table[:, one], table[:, other]
+            common = ((a != 0) & (b != 0)).sum()
+            norms = np.linalg.norm(a) * np.linalg.norm(b)
+            if common and norms:
+                expected[other] = max(0, a @ b / norms * common / (common + shrinkage))
+        if n < N_ITEMS:
+            expected[expected < np.sort(expected)[-n]] = 0
+        assert found[one] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_row_gets_what_its_users_answers_to_the_neighbours_missed() -> None:
+    train, missed = unique_rows(3)
+    found = neighbours_of(train, missed, 4, 2.0)
+    asked = rows(50, seed=2)
+    sums = found.sums(asked)
+    for place, (user, item) in enumerate(zip(asked.users, asked.items, strict=True)):
+        own = train.users == user
+        expected = sum(
+            found.similarities[item, other] * value
+            for other, value in zip(train.items[own], missed[own], strict=True)
+        )
+        assert sums[place] == pytest.approx(expected, abs=1e-12)
+    assert found.sums(asked.take(slice(0, 0))).shape == (0,)
+
+
+def test_an_items_own_answer_never_tells_on_itself() -> None:
+    train, missed = unique_rows(4)
+    assert not neighbours_of(train, missed, N_ITEMS, 0.0).similarities.diagonal().any()
+
+
+# The methods.
+
+
+def taste(n: int, seed: int) -> Rows:
+    """Rows of users of two camps, each of which likes half of the items: no levels at all."""
+    draw = np.random.default_rng(seed)
+    users, items = draw.integers(1, N_USERS + 1, n), draw.integers(1, N_ITEMS + 1, n)
+    return Rows.of(users, items, (users % 2 == items % 2) ^ (draw.random(n) < 0.1))
+
+
+def auc_of(method: str, data: Interactions, **own: Any) -> float:
+    described = methods.load(method)
+    fitted = described.fit(data, described.settings(**own), 1)
+    test = data.rows["test"]
+    return roc_auc_score(test.labels, fitted.score(test))
+
+
+def test_neighbours_find_a_taste_that_biases_miss() -> None:
+    data = interactions(taste(600, 1), taste(600, 2))
+    own = {"c": 1.0, "neighbours": 5, "shrinkage": 5.0}
+    biases = auc_of("bias", data, c=1.0)
+    assert biases < 0.6
+    assert auc_of("item_knn", data, weight=4.0, **own) > 0.8
+    assert auc_of("item_knn", data, weight=0.0, **own) == biases
+
+
+def test_the_item_mean_is_a_smoothed_share() -> None:
+    train = Rows.of(np.array([1, 2, 3, 4]), np.array([1, 1, 1, 2]), np.array([1, 1, 0, 0]))
+    described = methods.load("item_mean")
+    fitted = described.fit(interactions(train), described.settings(strength=2.0), 1)
+    asked = Rows.of(np.array([9, 9, 9]), np.array([1, 2, 5]), np.array([0, 0, 0]))
+    # overall half: (2 + 1) / (3 + 2), (0 + 1) / (1 + 2), 1 / 2
+    assert fitted.score(asked) == pytest.approx([0.6, 1 / 3, 0.5])
+
+
+def test_the_settings_are_those_that_the_search_found() -> None:
+    """The best by validation AUC over the data sets; of item kNN with the fewest neighbours."""
+    found = json.loads((ROOT / "benchmarks/searches/main_effects.json").read_text())
+    params = YAML(typ="safe").load((ROOT / "params.yaml").read_text())["compare"]
+
+    def valid(line: dict[str, Any]) -> float:
+        return float(np.mean([line[name]["valid"][0] for name in ("ml-100k", "ml-1m")]))
+
+    for name, lines in found.items():
+        best = max(map(valid, lines))
+        near = [line["settings"] for line in lines if valid(line) > best - 0.0005]
+        chosen = near[0]
+        if name == "item_knn":
+            chosen = min(near, key=lambda it: it["neighbours"])
+        assert params[name] == chosen
