@@ -18,7 +18,7 @@ from stages.collab.recipes import recipe
 from stages.io.errors import InputError
 from stages.io.seeds import derived_seed, generator
 from stages.io.tables import SPLITS
-from stages.prompts.content import Content
+from stages.prompts.content import Content, rates_by_id
 from stages.prompts.rows import read_prompts, sample_groups
 from stages.prompts.settings import prompt_settings
 from stages.prompts.text import build_prompts, code_texts
@@ -105,7 +105,8 @@ def _ml_1m(split: Path, llm_folder: Path, part: Part, rows: int, seed: int) -> P
         for key, columns in _fitted_codes(tables, seed).items()
     )
     chosen = tables[part].filter(pa.array(_whole_users(tables[part], rows, seed)))
-    content = Content(titles, True, section.max_titles, *codes)
+    shown = [*codes, *rates_by_id(tables["train"], section.rate_strength)]
+    content = Content(titles, True, section.max_titles, *shown)
     built = build_prompts(content.rows(chosen), load_tokenizer(llm_folder), token_limit(llm_folder))
     uids = chosen["uid"].to_pylist()
     return PromptRows(

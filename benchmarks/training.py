@@ -88,7 +88,7 @@ def ours(llm: Llm, task: Task, *, share_prefix: bool) -> float:
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stderr(io.StringIO()):
         tuned = tune(
             llm,
-            [LabelledPrompts(rows.prompts, prefixes, labels)],
+            [LabelledPrompts.hard(rows.prompts, prefixes, labels)],
             task.judged,
             settings=task.params.model_copy(
                 update={"epochs": 1, "batch_rows": task.batch_rows, "evaluations": 1}
@@ -155,7 +155,7 @@ def _serve(args: argparse.Namespace, variant: Variant[Task]) -> None:
     rows, sizes = PromptRows.read(args.rows_file), Sizes.of(llm_folder)
     llm = load_adapter(load_llm(llm_folder, precision=variant.precision), adapter, trainable=True)
     both = [rows.labels.index(label) for label in (0, 1)]
-    judged = LabelledPrompts([rows.prompts[row] for row in both], None, np.array([0, 1]))
+    judged = LabelledPrompts.hard([rows.prompts[row] for row in both], None, np.array([0, 1]))
     compared = Task(rows.cut(0, COMPARED_ROWS), judged, COMPARED_ROWS, params, load_shared("seed"))
     loss = variant.run(llm, compared)
     tasks, facts = [], []

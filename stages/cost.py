@@ -2,7 +2,7 @@
 
 The paper's claim (section 3.3.2) is that dot-decimal codes make scoring faster than bits. The test
 rows that BinLLM's prompts are of are written without codes, with bits and with dot-decimal codes,
-and scored by the LLM without an adapter: a merged one costs nothing.
+titles beside them, and scored by the LLM without an adapter: a merged one costs nothing.
 """
 
 from dataclasses import replace
@@ -31,7 +31,8 @@ def main() -> None:
     drawn = sample_groups(prompts_folder("text") / "test.parquet", params.rows, "user", rng)
     test = read_table(INTERACTIONS_FOLDER / "test.parquet", INTERACTIONS).filter(drawn)
     codes = prompt_settings("codes")
-    whole = replace(codes, section=codes.section.model_copy(update={"fields": "text+codes"}))
+    fields = sorted({*codes.section.fields, "titles", "codes"})
+    whole = replace(codes, section=codes.section.model_copy(update={"fields": fields}))
     ways = {
         "no codes": replace(whole, codes=None),
         "bits": replace(whole, compress=False),

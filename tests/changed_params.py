@@ -24,7 +24,7 @@ def write_params(changes: Mapping[str, Any]) -> None:
         section = params
         for part in outer:
             section = section[part]
-        section[last] = value
+        section[last] = deepcopy(value)
     text, yaml = io.StringIO(), YAML(typ="safe")
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel says None
     yaml.dump(params, text)

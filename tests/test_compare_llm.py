@@ -98,7 +98,7 @@ def write_project(folder: Path, kind: str, llm_folder: Path) -> None:
         write_table(part, interactions / f"{split}.parquet", INTERACTIONS)
         table = read_table(interactions / f"{split}.parquet", INTERACTIONS)
         built = build_prompts(content.rows(table), tokenizer, 8192)
-        prompts = prompt_table(table, built)
+        prompts = prompt_table(table, built, np.full(len(part), 0.5, np.float32))
         write_table(prompts, folder / f"data/prompts/text/{split}.parquet", PROMPTS)
     (folder / "models").mkdir()
     (folder / "models/llm").symlink_to(llm_folder)

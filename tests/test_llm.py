@@ -1,5 +1,6 @@
 """The LLM: equal scores however rows are batched, adapters that survive, training resumed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from stages.io.errors import InputError
@@ -190,7 +192,7 @@ def planted(n: int, seed: int) -> LabelledPrompts:
     prompts = [
         f"{p}\nItem: {names[film]}\nAnswer:" for p, film in zip(prefixes, films, strict=True)
     ]
-    return LabelledPrompts(prompts, prefixes, (films % 2).astype(np.int8))
+    return LabelledPrompts.hard(prompts, prefixes, (films % 2).astype(np.int8))
 
 
 def train(
@@ -216,7 +218,7 @@ def train(
 
 def shuffled(data: LabelledPrompts) -> LabelledPrompts:
     labels = np.random.default_rng(0).permutation(data.labels)
-    return LabelledPrompts(data.prompts, data.prefixes, labels)
+    return LabelledPrompts.hard(data.prompts, data.prefixes, labels)
 
 
 def test_training_learns_a_planted_rule_and_nothing_from_shuffled_labels(
@@ -230,6 +232,49 @@ def test_training_learns_a_planted_rule_and_nothing_from_shuffled_labels(
         tiny_llm_folder, shuffled(data), tmp_path / "b", valid=shuffled(valid), evaluations=1
     )
     assert 0.35 < last.best["auc"] < 0.65
+
+
+def soft(data: LabelledPrompts) -> LabelledPrompts:
+    """Says of liked films that they are liked with probability 0.7, of others 0.2."""
+    targets = np.where(data.labels == 1, 0.7, 0.2).astype(np.float32)
+    return replace(data, targets=targets)
+
+
+def test_the_loss_is_bce_against_the_targets_and_not_against_the_labels(
+    tiny_llm_folder: Path, tmp_path: Path
+) -> None:
+    data = soft(planted(12, 0))
+    llm = adapted(tiny_llm_folder)
+    scores = torch.from_numpy(score_prompts(llm, data.prompts, score="yes_minus_no"))
+    expected, of_labels = (
+        functional.binary_cross_entropy_with_logits(scores, torch.as_tensor(held).float()).item()
+        for held in (data.targets, data.labels)
+    )
+    tuned = tune(
+        llm,
+        [data],
+        data,
+        settings=TUNING.model_copy(update={"epochs": 1, "batch_rows": 12, "evaluations": 1}),
+        score="yes_minus_no",
+        learning_rate=0.0,
+        seed=1,
+        scratch=tmp_path,
+        title="test",
+    )
+    assert tuned.curve[0]["loss"] == pytest.approx(expected, abs=1e-4)
+    assert abs(of_labels - expected) > 0.01
+
+
+def test_soft_targets_teach_probabilities_and_auc_still_goes_by_labels(
+    tiny_llm_folder: Path, tmp_path: Path
+) -> None:
+    data = soft(planted(320, 0))
+    tuned = train(tiny_llm_folder, data, tmp_path)
+    assert tuned.best["auc"] > 0.9
+    entropy = -np.mean(
+        data.targets * np.log(data.targets) + (1 - data.targets) * np.log1p(-data.targets)
+    )
+    assert entropy - 0.02 < tuned.curve[-1]["loss"] < entropy + 0.05, "as low as it can be"
 
 
 def test_a_cut_training_ends_with_the_same_adapter(
@@ -261,6 +306,6 @@ def test_a_cut_training_ends_with_the_same_adapter(
 
 def test_one_class_is_refused_before_training(tiny_llm_folder: Path, tmp_path: Path) -> None:
     data = planted(32, 0)
-    ones = LabelledPrompts(data.prompts, data.prefixes, np.ones(32))
+    ones = LabelledPrompts.hard(data.prompts, data.prefixes, np.ones(32))
     with pytest.raises(InputError, match="one class"):
         train(tiny_llm_folder, ones, tmp_path)

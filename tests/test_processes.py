@@ -36,6 +36,7 @@ def prompt_table(n: int, seed: int) -> pa.Table:
             "uid": pa.array(uids, pa.int32()),
             "iid": pa.array(films + 1, pa.int32()),
             "label": pa.array(films % 2, pa.int8()),
+            "teacher": pa.array(np.where(films % 2, 0.8, 0.2), pa.float32()),
             "prefix": [f'Items the user liked: "{FILMS[uid % 6]}"' for uid in uids],
             "suffix": [f'\nItem: "{FILMS[film]}"\nAnswer:' for film in films],
             "n_tokens": pa.array(np.full(n, 20), pa.int32()),
@@ -55,6 +56,7 @@ def project(folder: Path, llm_folder: Path, processes: int, split: bool = False)
     params["processes"] = processes
     params["split_weights"] = split
     params["train_lora"]["train_rows"]["text"] = None
+    params["train_lora"]["train_rows"]["titles_first"] = 0
     params["train_lora"]["precision"] = params["predict"]["precision"] = "float32"
     params["train_lora"]["lora"]["rank"] = 4
     with (folder / "params.yaml").open("w") as file:

@@ -1,6 +1,7 @@
-"""Prompts: fields, order, odd titles, the limit on their length, and what `prompts` changes."""
+"""Prompts: fields, order, odd titles, like-rates, teachers, lengths, what `prompts` changes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,31 @@ from stages.io.tables import (
     ITEMS,
     PROMPTS,
     SPLITS,
+    TEACHER,
     USER_CODES,
     read_table,
     write_table,
 )
 from stages.prompts.codes import from_dotted, pack, to_dotted, unpack
 from stages.prompts.content import Content, Flips, read_content
+from stages.prompts.rates import LikeRates, fold_of_rows, percents
+from stages.prompts.rows import TRAINING_GROUP_ROWS, read_prompts, sample_groups
 from stages.prompts.settings import PromptSettings, prompt_settings
-from stages.prompts.text import UNKNOWN, Row, build_prompt, build_prompts, code_texts, quoted
+from stages.prompts.text import (
+    QUESTION,
+    UNKNOWN,
+    Row,
+    build_prompt,
+    build_prompts,
+    code_texts,
+    quoted,
+)
 from stages.prompts.tokenizer import load_tokenizer, token_limit
-from stages.prompts.write import write_prompts
+from stages.prompts.write import teachers_of, texts_of, train_rates, write_prompts
 from tests.changed_params import write_params
 
 FULL = Row(7, ["Fargo (1996)", "Heat (1995)"], "Alien (1979)", "0101", "1100")
+RATED = replace(FULL, user_rate="63%", item_rate="71%")
 
 
 def text_of(row: Row) -> str:
@@ -51,9 +64,36 @@ def test_text_only_prompts_hold_no_word_of_codes() -> None:
 
 
 def test_id_only_prompts_hold_no_title() -> None:
-    text = text_of(Row(7, None, "Alien (1979)", "0101", "1100"))
+    content = Content({1: "Alien (1979)"}, True, 10, {7: "0101"}, {1: "1100"}).without_titles()
+    rows = pa.table({"row": [7], "uid": [7], "iid": [1], "history": [[1]]})
+    (row,) = content.rows(rows)
+    assert row == Row(7, None, None, "0101", "1100")
+    text = text_of(row)
     assert "Alien" not in text and '"' not in text
     assert "0101" in text and "1100" in text
+
+
+def test_rates_stand_between_titles_and_codes() -> None:
+    assert build_prompt(RATED).prefix.splitlines() == [
+        'Items the user liked: "Fargo (1996)", "Heat (1995)"',
+        "User likes: 63% of items",
+        "User code: 0101",
+    ]
+    assert build_prompt(RATED).suffix.splitlines() == [
+        "",
+        'Item: "Alien (1979)"',
+        "Item liked by: 71% of users",
+        "Item code: 1100",
+        QUESTION,
+    ]
+    unknown = build_prompt(replace(RATED, user_rate=UNKNOWN, item_rate=UNKNOWN))
+    assert "User likes: unknown\n" in unknown.prefix
+    assert "Item liked by: unknown\n" in unknown.suffix
+
+
+def test_a_candidate_alone_has_no_prefix() -> None:
+    prompt = build_prompt(Row(7, None, "Alien (1979)"))
+    assert (prompt.prefix, prompt.suffix) == ("", f'Item: "Alien (1979)"\n{QUESTION}')
 
 
 def test_an_empty_history_has_its_own_word() -> None:
@@ -164,13 +204,16 @@ def test_rows_of_one_history_share_the_noise_in_the_users_code() -> None:
 
 # Sets of prompts: the entries of `prompts` in params.yaml.
 
-TITLES_ALONE = {"max_titles": 10, "max_tokens": None}
+RATES = {"rate_strength": 5.0, "rate_folds": 5, "seed": 1}
+TITLES_ALONE = {"fields": ["titles"], "max_titles": 10, "max_tokens": None, **RATES}
 WITH_CODES = TITLES_ALONE | {
-    "fields": "text+codes",
+    "fields": ["titles", "rates", "codes"],
     "untrained_codes": "learned",
     "flip_bits": 0.0,
     "compress": False,
-    "seed": 1,
+}
+CODES_ALONE = {"fields": ["codes"], "max_tokens": None} | {
+    name: WITH_CODES[name] for name in ("untrained_codes", "flip_bits", "compress")
 }
 
 
@@ -197,13 +240,33 @@ def test_the_projects_two_sets_are_titles_alone_and_titles_with_codes() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_what_an_entry_changes_overrides_the_section_and_compress_and_nothing_else() -> None:
-    changed = {"max_titles": 3, "fields": "codes", "compress": True}
+    changed = {"max_titles": 3, "fields": ["titles", "rates", "codes"], "compress": True}
     settings = settings_of(
         "other", {"prompts.other": {"content": "codes/binmf", "changes": changed}}
     )
     assert settings.key() == WITH_CODES | changed
     assert prompt_settings("codes").key() == WITH_CODES
     assert prompt_settings("text").key() == TITLES_ALONE
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("content", "fields", "shown", "key"),
+    [
+        ("interactions", ["rates", "titles"], ("titles", "rates"), TITLES_ALONE),
+        ("interactions", ["codes", "rates"], ("rates",), RATES | {"max_tokens": None}),
+        ("codes/binmf", ["codes", "titles", "rates"], ("titles", "rates", "codes"), WITH_CODES),
+        ("codes/binmf", ["codes"], ("codes",), CODES_ALONE),
+        ("codes/binmf", ["titles"], ("titles",), {"max_titles": 10, "max_tokens": None}),
+    ],
+)
+def test_fields_stand_in_one_order_and_the_key_holds_what_they_need(
+    content: str, fields: list[str], shown: tuple[str, ...], key: dict[str, Any]
+) -> None:
+    entry = {"content": content, "changes": {"fields": fields}}
+    settings = settings_of("other", {"prompts.other": entry})
+    assert settings.shown == shown
+    assert settings.key() == key | {"fields": list(shown)}
 
 
 @pytest.mark.usefixtures("folder")
@@ -244,6 +307,34 @@ def test_a_set_of_prompts_may_hold_another_set_of_codes() -> None:
             "prompts.other.changes.flip_bits = 0.6: ",
         ),
         (
+            {"content": "codes/binmf", "changes": {"fields": []}},
+            "prompts.other.changes.fields = []: list should have at least 1 item",
+        ),
+        (
+            {"content": "codes/binmf", "changes": {"fields": ["codes", "titles", "codes"]}},
+            "prompts.other.changes.fields = ['codes', 'titles', 'codes']: value error, 'codes' st",
+        ),
+        (
+            {"content": "codes/binmf", "changes": {"fields": "codes"}},
+            "prompts.other.changes.fields = 'codes': input should be a valid list",
+        ),
+        (
+            {"content": "codes/binmf", "changes": {"fields": ["text"]}},
+            "prompts.other.changes.fields.0 = 'text': input should be 'titles', 'rates' or 'code",
+        ),
+        (
+            {"content": "interactions", "changes": {"fields": ["codes"]}},
+            "prompts.other: of fields ['codes'] prompts of interactions have none; expected ",
+        ),
+        (
+            {"content": "interactions", "changes": {"rate_strength": 0.0}},
+            "prompts.other.changes.rate_strength = 0.0: ",
+        ),
+        (
+            {"content": "interactions", "changes": {"rate_folds": 1}},
+            "prompts.other.changes.rate_folds = 1: ",
+        ),
+        (
             {"content": "codes/binmf", "changes": {"rows": 1}},
             "prompts.other.changes.rows is unknown; allowed in prompts.other.changes: max_titles, ",
         ),
@@ -271,7 +362,7 @@ def test_an_unknown_set_of_prompts_is_one_line_that_names_the_known_ones() -> No
 
 @pytest.mark.usefixtures("folder")
 def test_a_bad_value_of_the_section_is_named_there_though_an_entry_changes_others() -> None:
-    entry = {"content": "codes/binmf", "changes": {"fields": "codes"}}
+    entry = {"content": "codes/binmf", "changes": {"fields": ["codes"]}}
     changes = {"prompts.other": entry, "materialize_prompts.max_titles": -1}
     with pytest.raises(InputError, match=r"^params\.yaml: materialize_prompts\.max_titles = -1: "):
         settings_of("other", changes)
@@ -309,6 +400,13 @@ def write_data(folder: Path) -> None:
             "trained": [i != 2 for i in ids],
         }
         write_table(pd.DataFrame(table), codes / f"{name}.parquet", schema)
+    taught = np.arange(2 * len(FILMS) * 3)[::-1]  # train and validation rows
+    table = {"row": taught, "probability": probability_of(taught)}
+    write_table(pd.DataFrame(table), codes / "teacher.parquet", TEACHER)
+
+
+def probability_of(row: np.ndarray) -> np.ndarray:
+    return (row / 64).astype(np.float32)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -327,37 +425,49 @@ def written(settings: PromptSettings, llm: Path) -> dict[str, pa.Table]:
     return {name: read_table(out / f"{name}.parquet", PROMPTS) for name in counts}
 
 
+SETS = {
+    "text": {"content": "interactions", "changes": {"fields": ["titles"]}},
+    "codes": {"content": "codes/binmf"},
+    "id_only": {"content": "codes/binmf", "changes": {"fields": ["codes"]}},
+    "rates": {"content": "interactions", "changes": {"fields": ["titles", "rates"]}},
+    "taught": {"content": "codes/binmf", "changes": {"fields": ["titles"]}},
+}
+NOISE = {"materialize_prompts.flip_bits": 0.2}  # without it the seed shapes no codes
+BEFORE: dict[str, Any] = {**NOISE, **{f"prompts.{name}": entry for name, entry in SETS.items()}}
+TITLED, RATED_SETS = {"text", "codes", "rates", "taught"}, {"text", "codes", "rates"}
 SHAPING = [
-    ({"materialize_prompts.max_titles": 2}, {"text", "codes"}),
-    ({"prompts.text.changes": {"max_tokens": 36}}, {"text"}),
-    ({"prompts.codes.changes": {"max_tokens": 76}}, {"codes"}),
-    ({"materialize_prompts.fields": "codes"}, {"codes"}),
-    ({"materialize_prompts.untrained_codes": "word"}, {"codes"}),
-    ({"materialize_prompts.flip_bits": 0.4}, {"codes"}),
-    ({"compress": True}, {"codes"}),
-    ({"seed": 2}, {"codes"}),
+    ({"materialize_prompts.max_titles": 2}, TITLED),
+    ({"prompts.text.changes": {"fields": ["titles"], "max_tokens": 36}}, {"text"}),
+    ({"prompts.codes.changes": {"max_tokens": 97}}, {"codes"}),
+    ({"materialize_prompts.fields": ["codes"]}, {"codes"}),
+    ({"materialize_prompts.fields": ["codes", "titles"]}, {"codes"}),
+    ({"materialize_prompts.fields": ["codes", "rates", "titles"]}, set()),
+    ({"materialize_prompts.rate_strength": 50.0}, RATED_SETS),
+    ({"materialize_prompts.rate_folds": 2}, RATED_SETS),
+    ({"materialize_prompts.untrained_codes": "word"}, {"codes", "id_only"}),
+    ({"materialize_prompts.flip_bits": 0.4}, {"codes", "id_only"}),
+    ({"compress": True}, {"codes", "id_only"}),
+    ({"seed": 2}, {*RATED_SETS, "id_only"}),
     ({"prompts.codes.changes": {"max_titles": 2}}, {"codes"}),
-    ({"prompts.text.changes": {"fields": "codes", "compress": True}}, set()),
+    ({"prompts.text.changes": {"fields": ["titles", "codes"], "compress": True}}, set()),
+    ({"prompts.rates.changes": {"fields": ["titles"]}}, {"rates"}),
     ({"pretrain_hash.dim": 64}, set()),
     ({"train_lora.epochs": 2}, set()),
     ({"predict.rows": None}, set()),
 ]
 
 
-NOISE = {"materialize_prompts.flip_bits": 0.2}  # without it the seed shapes nothing
-
-
 @pytest.fixture(scope="module")
 def before(
     tmp_path_factory: pytest.TempPathFactory, tiny_llm_folder: Path
 ) -> dict[str, tuple[dict[str, Any], dict[str, pa.Table]]]:
-    """Key and tables of the two sets, with noise."""
+    """Key and tables of some sets, with noise."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("before"))
         write_data(Path())
-        for name in ("text", "codes"):
-            settings = settings_of(name, NOISE)
+        for name in SETS:
+            settings = settings_of(name, BEFORE)
             found[name] = settings.key(), written(settings, tiny_llm_folder)
     return found
 
@@ -371,26 +481,49 @@ def test_the_key_of_a_set_changes_exactly_where_its_prompts_do(
     expected: set[str],
 ) -> None:
     write_data(folder)
-    write_params(NOISE | changes)
+    write_params(BEFORE | changes)
     for name, (key, tables) in before.items():
         settings = prompt_settings(name)
-        assert (settings.key() != key) == (name in expected)
-        assert (written(settings, tiny_llm_folder) != tables) == (name in expected)
+        assert (settings.key() != key) == (name in expected), name
+        assert (written(settings, tiny_llm_folder) != tables) == (name in expected), name
 
 
 def test_prompts_with_codes_have_their_train_rows_once_more_without_titles(
-    folder: Path, tiny_llm_folder: Path
+    before: dict[str, tuple[dict[str, Any], dict[str, pa.Table]]],
 ) -> None:
-    write_data(folder)
-    text = written(settings_of("text"), tiny_llm_folder)
-    codes = written(settings_of("codes"), tiny_llm_folder)
-    assert list(text) == [*SPLITS] and list(codes) == [*SPLITS, "train_ids"]
+    text, codes = before["text"][1], before["codes"][1]
+    assert list(text) == [*SPLITS, "train_titles"] and list(codes) == [*SPLITS, "train_ids"]
     for name, table in {**text, **codes}.items():
         found = {FILMS[0] in prefix for prefix in table["prefix"].to_pylist()}
-        assert found == ({False} if name == "train_ids" else {False, True})
-    keys = ["row", "uid", "iid", "label"]
+        assert found == ({False} if name in ("train_ids", "train_titles") else {False, True})
+    keys = ["row", "uid", "iid", "label", "teacher"]
     assert codes["train_ids"].select(keys) == codes["train"].select(keys)
-    assert text["train"].select(keys) == codes["train"].select(keys)
+    assert text["train"].select(keys[:-1]) == codes["train"].select(keys[:-1])
+    for part in ("prefix", "suffix"):
+        short, whole = (codes[name][part].to_pylist() for name in ("train_ids", "train"))
+        assert rates_in(short) == rates_in(whole)
+        assert all(" code: " in text for text in short)
+
+
+def rates_in(texts: list[str]) -> list[list[str]]:
+    """The lines of each text that tell a like-rate."""
+    starts = ("User likes: ", "Item liked by: ")
+    found = [[line for line in text.splitlines() if line.startswith(starts)] for text in texts]
+    assert all(len(lines) == 1 for lines in found)
+    return found
+
+
+def test_prompts_without_codes_have_their_train_rows_once_more_as_candidates_alone(
+    before: dict[str, tuple[dict[str, Any], dict[str, pa.Table]]],
+) -> None:
+    keys = ["row", "uid", "iid", "label", "teacher"]
+    for name in ("text", "rates", "taught"):
+        tables = before[name][1]
+        titles = tables["train_titles"]
+        assert titles.select(keys) == tables["train"].select(keys)
+        for row in titles.to_pylist():
+            assert row["prefix"] == ""
+            assert row["suffix"] == f'Item: "{FILMS[row["iid"] - 1]}"\n{QUESTION}'
 
 
 def test_only_train_rows_meet_noise(folder: Path, tiny_llm_folder: Path) -> None:
@@ -409,3 +542,160 @@ def test_codes_of_other_items_are_refused(folder: Path) -> None:
     write_table(read_table(path, ITEM_CODES).slice(1), path, ITEM_CODES)
     with pytest.raises(InputError, match="data/codes/binmf: codes of other items than in"):
         read_content(settings_of("codes"), Path("data/interactions"))
+
+
+# Like-rates, and what teaches a row.
+
+
+@given(data=st.data())
+def test_a_rate_is_what_a_loop_over_the_counted_rows_says(data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 30))
+    column = st.lists(st.integers(0, 3), min_size=n, max_size=n)
+    ids = np.array(data.draw(column)) + 1
+    labels, folds = np.array(data.draw(column)) % 2, np.array(data.draw(column))
+    strength = data.draw(st.floats(0.1, 20))
+    asked = data.draw(st.lists(st.integers(1, 9), min_size=n, max_size=n))
+    for left_out in (None, folds):
+        rates = LikeRates(ids, labels, strength, folds).of(np.array(asked), left_out)
+        for place, wanted in enumerate(asked):
+            counted = [i for i in range(n) if left_out is None or folds[i] != left_out[place]]
+            own = [i for i in counted if ids[i] == wanted]
+            share = sum(labels[i] for i in counted) / len(counted) if counted else 0.5
+            expected = (sum(labels[i] for i in own) + strength * share) / (len(own) + strength)
+            assert rates[0][place] == pytest.approx(expected)
+            assert rates[1][place] == len(own)
+
+
+def test_rates_are_whole_percent_or_unknown() -> None:
+    rates, rows = np.array([0.626, 0.0, 1.0, 0.4]), np.array([3, 1, 9, 0])
+    assert percents(rates, rows) == ["63%", "0%", "100%", "unknown"]
+
+
+def test_rows_of_one_user_and_history_share_a_fold_and_folds_hold_alike_many_groups() -> None:
+    moments = [(uid, list(range(likes))) for uid in (1, 2) for likes in range(9)] * 3
+    rows = pa.table({"uid": [u for u, _ in moments], "history": [h for _, h in moments]})
+    folds = fold_of_rows(rows, 4, np.random.default_rng(1))
+    of_moment = folds.reshape(3, -1)
+    assert (of_moment == of_moment[0]).all()
+    assert sorted(np.bincount(of_moment[0], minlength=4)) == [4, 4, 5, 5]
+    assert (folds != fold_of_rows(rows, 4, np.random.default_rng(2))).any()
+
+
+def random_rows(rng: np.random.Generator, n: int) -> pa.Table:
+    """Rows of three users in order, who liked what they liked before."""
+    uids, iids = np.sort(rng.integers(1, 4, n)), rng.integers(1, len(FILMS) + 1, n)
+    labels = rng.integers(0, 2, n)
+    past = [
+        [int(iids[i]) for i in range(place) if uids[i] == uids[place] and labels[i]]
+        for place in range(n)
+    ]
+    columns = {"row": range(n), "uid": uids, "iid": iids, "label": labels, "history": past}
+    return pa.table(columns)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("seed", range(5))
+def test_a_train_rows_own_label_changes_nothing_of_its_prompt_or_of_its_items_teaching(
+    seed: int,
+) -> None:
+    write_data(Path())
+    content = read_content(settings_of("codes"), Path("data/interactions"))
+    settings = settings_of("rates", BEFORE | {"materialize_prompts.rate_folds": 3})
+    flips = Flips(0.0, np.random.default_rng(1))
+
+    def prompts_of(train: pa.Table) -> tuple[list[Row], np.ndarray]:
+        rates = train_rates(settings, train)
+        teachers = teachers_of(settings, dict.fromkeys(SPLITS, train), rates)
+        return texts_of(content, train, "train", flips, rates), teachers["train"]
+
+    train = random_rows(np.random.default_rng(seed), 40)
+    texts, teacher = prompts_of(train)
+    assert {(text.user_rate, text.item_rate) for text in texts} != {(UNKNOWN, UNKNOWN)}
+    touched = 0
+    for place in range(len(train)):
+        labels = train["label"].to_numpy().copy()
+        labels[place] = 1 - labels[place]
+        flipped = train.set_column(3, "label", pa.array(labels))
+        other_texts, other_teacher = prompts_of(flipped)
+        assert other_texts[place] == texts[place] and other_teacher[place] == teacher[place]
+        touched += other_texts != texts
+    assert touched > len(train) // 2, "other rows' rates do count it"
+
+
+def test_rates_of_validation_and_test_rows_count_all_train_rows(
+    before: dict[str, tuple[dict[str, Any], dict[str, pa.Table]]],
+) -> None:
+    train = before["rates"][1]["train"].to_pandas()
+    share, strength = train["label"].mean(), RATES["rate_strength"]
+    for split in ("valid", "test"):
+        for row in before["rates"][1][split].to_pylist():
+            for key, part, line in (
+                ("uid", "prefix", "User likes: {}% of items"),
+                ("iid", "suffix", "Item liked by: {}% of users"),
+            ):
+                own = train.loc[train[key] == row[key], "label"]
+                rate = (own.sum() + strength * share) / (len(own) + strength)
+                assert line.format(round(100 * rate)) in row[part].splitlines()
+
+
+def test_who_has_no_train_row_is_unknown(folder: Path, tiny_llm_folder: Path) -> None:
+    write_data(folder)
+    path = folder / "data/interactions/train.parquet"
+    rows = read_table(path, INTERACTIONS).to_pandas().query("uid != 2 and iid != 3")
+    write_table(rows, path, INTERACTIONS)
+    for row in written(settings_of("codes"), tiny_llm_folder)["test"].to_pylist():
+        assert ("User likes: unknown\n" in row["prefix"]) == (row["uid"] == 2)
+        assert ("Item liked by: unknown\n" in row["suffix"]) == (row["iid"] == 3)
+
+
+def test_codes_teach_their_prompts_items_rates_the_others_and_nothing_test_rows(
+    before: dict[str, tuple[dict[str, Any], dict[str, pa.Table]]],
+) -> None:
+    for name in ("codes", "id_only", "taught"):
+        tables = before[name][1]
+        for split in ("train", "valid"):
+            expected = probability_of(tables[split]["row"].to_numpy())
+            assert tables[split]["teacher"].to_numpy().tolist() == expected.tolist()
+    train = before["text"][1]["train"].to_pandas()
+    for row in before["text"][1]["valid"].to_pylist():
+        own = train.loc[train["iid"] == row["iid"], "label"]
+        rate = (own.sum() + 5.0 * train["label"].mean()) / (len(own) + 5.0)
+        assert row["teacher"] == pytest.approx(rate)
+    assert train.groupby("iid")["teacher"].nunique().max() > 1, "out of fold"
+    for name in SETS:
+        assert set(before[name][1]["test"]["teacher"].to_pylist()) == {0.5}
+
+
+@pytest.mark.parametrize("missing", ["row", "probability"])
+def test_codes_that_teach_not_all_rows_are_refused(
+    folder: Path, tiny_llm_folder: Path, missing: str
+) -> None:
+    write_data(folder)
+    path = Path("data/codes/binmf/teacher.parquet")
+    table = read_table(path, TEACHER).to_pandas()
+    if missing == "row":
+        table = table[table["row"] != 17]
+    else:
+        table.loc[table["row"] == 17, "probability"] = 1.5
+    write_table(table, path, TEACHER)
+    with pytest.raises(InputError) as caught:
+        written(settings_of("codes"), tiny_llm_folder)
+    expected = f"{path}: row 17 has no probability from 0 to 1, expected one for each train and va"
+    assert str(caught.value).startswith(expected) and "\n" not in str(caught.value)
+
+
+def test_rows_without_a_prefix_are_drawn_one_by_one(
+    folder: Path, before: dict[str, tuple[dict[str, Any], dict[str, pa.Table]]]
+) -> None:
+    path = folder / "train.parquet"
+    for name, table, most in (
+        ("text", "train_titles", 1),
+        ("id_only", "train", TRAINING_GROUP_ROWS),
+    ):
+        write_table(before[name][1][table], path, PROMPTS)
+        for seed in range(5):
+            drawn = sample_groups(path, 7, "prefix", np.random.default_rng(seed))
+            assert 7 <= drawn.sum() < 7 + most
+            rows = read_prompts(path, drawn)
+            assert len(rows.prompts) == len(rows.teacher) == drawn.sum()
+    assert sample_groups(path, None, "prefix", np.random.default_rng(1)).all()

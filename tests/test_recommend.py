@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from stages.io.errors import InputError, run_stage
 from stages.io.progress import Progress
-from stages.io.tables import ITEM_CODES, ITEMS, SPLITS, USERS, write_table
+from stages.io.tables import ITEM_CODES, ITEMS, SPLITS, TEACHER, USERS, write_table
 from stages.llm import partial_scores as partial
 from stages.llm.adapters import add_adapter, load_adapter, trainable_parameters
 from stages.llm.load import Llm, load_llm
@@ -54,6 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_llm_folder: Path) -> 
         Path("models/hash/binmf").mkdir(parents=True)
         save_file(codes, "models/hash/binmf/codes.safetensors")
         stage("export_codes", "binmf")
+        write_teacher(Path("data/codes/binmf/teacher.parquet"))
         for kind in ("text", "codes"):
             stage("materialize_prompts", kind)
             write_random_adapter(tiny_llm_folder, Path("models/adapters") / kind)
@@ -107,6 +108,12 @@ def write_random_adapter(llm_folder: Path, folder: Path) -> None:
     torch.manual_seed(5)
     weights = {n: torch.randn_like(p) * 0.1 for n, p in trainable_parameters(llm.model).items()}
     write_adapter(llm, Tuned(weights, [], {"rows": 8.0}, 0.0), "yes_minus_no", folder)
+
+
+def write_teacher(path: Path) -> None:
+    """Says of all rows that they are as likely liked as not: the adapters here learn nothing."""
+    rows = [pd.read_parquet(f"data/interactions/{split}.parquet")["row"] for split in SPLITS[:2]]
+    write_table(pd.DataFrame({"row": pd.concat(rows), "probability": 0.5}), path, TEACHER)
 
 
 def stage(name: str, *words: str) -> None:

@@ -1,22 +1,30 @@
 """Variants of BinLLM: what trains each adapter, by the entries of `variants` in params.yaml."""
 
 import re
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from stages.io.errors import InputError
 from stages.io.seeds import derived_seed
+from stages.io.tables import PROMPTS, write_table
+from stages.llm.steps import train_step
+from stages.llm.tune import LabelledPrompts
 from stages.llm.variants import TrainingSettings, training_settings
 from stages.measures import papers_rows
 from stages.prompts.settings import prompt_settings
 from tests.changed_params import ROOT, write_params
 
 STEP_1 = Path("models/adapters/text")
-# Step 2 begins on prompts without titles.
-BOTH_PHASES = {"train_ids": 1500, "train": 400}
-SHOWN = ("id_only", "intuitive", "compressed")
+# Step 1 begins on candidates' titles alone, step 2 on prompts without titles.
+OF_TITLES = {"train_titles": 2000, "train": 400}
+BOTH_PHASES = {"train_ids": 1000, "train": 600}
+SHOWN = ("rates", "id_only", "intuitive", "compressed")
 
 
 @pytest.fixture(autouse=True)
@@ -43,15 +51,42 @@ def settings_of(name: str, changes: dict[str, Any] | None = None) -> TrainingSet
 def test_step_1_trains_a_new_adapter_on_titles_alone() -> None:
     text = settings_of("text")
     assert (text.prompts, text.has_codes, text.start) == ("text", False, None)
-    assert text.phases() == {"train": 400}
+    assert text.shown == ("titles",)
+    assert text.phases() == OF_TITLES
     assert text.seed == derived_seed(1, "train_lora text")
 
 
 def test_step_2_goes_on_from_step_1_on_prompts_with_codes() -> None:
     codes = settings_of("codes")
     assert (codes.prompts, codes.has_codes, codes.start) == ("codes", True, STEP_1)
+    assert codes.shown == ("titles", "rates", "codes")
     assert codes.phases() == BOTH_PHASES
     assert codes.seed == derived_seed(1, "train_lora codes")
+
+
+def test_rates_without_codes_train_as_step_1_does_and_go_on_from_it() -> None:
+    write_shown_entries()
+    rates, text = training_settings("rates"), training_settings("text")
+    assert (rates.prompts, rates.has_codes, rates.start) == ("rates", False, STEP_1)
+    assert rates.shown == ("titles", "rates")
+    assert rates.phases() == text.phases() == OF_TITLES
+    assert (rates.section, rates.seed) == (text.section, text.seed)
+
+
+@pytest.mark.parametrize(
+    ("fields", "phases"),
+    [
+        (["titles"], OF_TITLES),
+        (["titles", "rates"], OF_TITLES),
+        (["rates"], {"train": 400}),
+        (["codes"], BOTH_PHASES),
+        (["rates", "codes"], BOTH_PHASES),
+    ],
+)
+def test_the_first_phase_goes_by_what_the_prompts_show(
+    fields: list[str], phases: dict[str, int]
+) -> None:
+    assert settings_of("codes", {"materialize_prompts.fields": fields}).phases() == phases
 
 
 @pytest.mark.parametrize(
@@ -76,12 +111,16 @@ def test_the_papers_further_variants_train_as_binllm_does_but_for_one_thing(
 def test_the_papers_further_variants_have_the_prompts_that_they_are_called_by() -> None:
     write_shown_entries()
     codes = prompt_settings("codes").key()
-    assert prompt_settings("id_only").key() == codes | {"fields": "codes"}
+    unused = {"max_titles", "rate_strength", "rate_folds", "seed"}
+    alone = {name: value for name, value in codes.items() if name not in unused}
+    assert prompt_settings("id_only").key() == alone | {"fields": ["codes"]}
+    text = prompt_settings("text").key()
+    assert prompt_settings("rates").key() == text | {"fields": ["titles", "rates"]}
     assert prompt_settings("compressed").key() == codes | {"compress": True}
 
 
 def test_without_rows_for_codes_alone_step_2_is_the_papers() -> None:
-    rows = {"text": 40, "ids_first": 0, "codes": None}
+    rows = {"titles_first": 0, "text": 40, "ids_first": 0, "codes": None}
     assert settings_of("codes", {"train_lora.train_rows": rows}).phases() == {"train": None}
     assert training_settings("text").phases() == {"train": 40}
 
@@ -99,7 +138,7 @@ def test_what_an_entry_changes_overrides_the_section_parts_within_parts() -> Non
     found, codes = settings_of("other", {"variants.other": entry}), training_settings("codes")
     assert found.section.learning_rate == 0.25
     assert found.section.lora == codes.section.lora.model_copy(update={"rank": 3})
-    assert found.phases() == {"train_ids": 1500, "train": None}
+    assert found.phases() == {"train_ids": 1000, "train": None}
     unchanged = {"learning_rate", "lora", "train_rows"}
     assert found.section.model_dump(exclude=unchanged) == codes.section.model_dump(
         exclude=unchanged
@@ -110,37 +149,48 @@ def test_a_variant_may_go_on_from_any_other() -> None:
     entry = {"prompts": "text", "start": "adapters/codes"}
     third = settings_of("third", {"variants.third": entry})
     assert third.start == Path("models/adapters/codes")
-    assert third.phases() == {"train": 400}, "as prompts without codes have no others"
+    assert third.phases() == OF_TITLES, "as prompts without codes have no others"
     assert third.seed == training_settings("text").seed
 
 
-INTUITIVE = {"variants.intuitive": {"prompts": "codes", "start": "llm"}}
+# A variant of one phase has no order.
+ONE_PHASE = {"prompts": "text", "start": "llm", "changes": {"train_rows": {"titles_first": 0}}}
+FURTHER: dict[str, Any] = {
+    "variants.intuitive": {"prompts": "codes", "start": "llm"},
+    "variants.whole": ONE_PHASE,
+}
+ALL = {"text", "codes", "intuitive", "whole"}
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The keys of three variants in the project's params."""
+    """The keys of some variants in the project's params."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("keys"))
-        write_params(INTUITIVE)
-        return {name: training_settings(name).key() for name in ("text", "codes", "intuitive")}
+        write_params(FURTHER)
+        return {name: training_settings(name).key() for name in ALL}
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"train_lora.learning_rate": 1.0}, {"text", "codes", "intuitive"}),
-        ({"train_lora.score": "yes_logit"}, {"text", "codes", "intuitive"}),
-        ({"train_lora.valid_rows": None}, {"text", "codes", "intuitive"}),
-        ({"seed": 2}, {"text", "codes", "intuitive"}),
-        ({"train_lora.lora.rank": 4}, {"text", "intuitive"}),  # step 2 takes the adapter as it is
-        ({"train_lora.train_rows.text": 40}, {"text"}),
+        ({"train_lora.learning_rate": 1.0}, ALL),
+        ({"train_lora.score": "yes_logit"}, ALL),
+        ({"train_lora.valid_rows": None}, ALL),
+        ({"train_lora.labels": "mix"}, ALL),
+        ({"seed": 2}, ALL),
+        ({"train_lora.lora.rank": 4}, ALL - {"codes"}),  # step 2 takes the adapter as it is
+        ({"train_lora.order": "phased"}, {"text", "codes", "intuitive"}),
+        ({"train_lora.train_rows.titles_first": 40}, {"text"}),
+        ({"train_lora.train_rows.text": 40}, {"text", "whole"}),
         ({"train_lora.train_rows.ids_first": 40}, {"codes", "intuitive"}),
         ({"train_lora.train_rows.codes": 40}, {"codes", "intuitive"}),
         ({"train_lora.tuning": "intuitive"}, {"codes"}),
         ({"variants.codes.changes": {"epochs": 2}}, {"codes"}),
         ({"variants.codes.prompts": "text"}, {"codes"}),
         ({"materialize_prompts.max_titles": 3}, set()),  # the prompts' own stage
+        ({"materialize_prompts.fields": ["codes"]}, set()),
+        ({"materialize_prompts.fields": ["titles"]}, {"codes", "intuitive"}),  # as step 1, then
         ({"compress": True}, set()),
         ({"predict.rows": None}, set()),
     ],
@@ -148,9 +198,82 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_the_key_of_a_variant_holds_what_shapes_its_adapter_and_nothing_else(
     keys: dict[str, Any], changes: dict[str, Any], expected: set[str]
 ) -> None:
-    write_params(INTUITIVE | changes)
+    write_params(FURTHER | changes)
     changed = {name for name, key in keys.items() if training_settings(name).key() != key}
     assert changed == expected
+
+
+# The rows that a variant is trained on.
+
+SIZES = {"train": 24, "train_ids": 16, "train_titles": 16, "valid": 8}
+
+
+def write_prompt_tables(folder: Path) -> None:
+    """Tables of users with two rows each; those of candidates alone have no prefix."""
+    for name, n in SIZES.items():
+        table = {
+            "row": np.arange(n),
+            "uid": np.arange(n) // 2 + 1,
+            "iid": 1,
+            "label": np.arange(n) % 2,
+            "teacher": np.arange(n) / n,
+            "prefix": [f"{name} {row // 2}" if name != "train_titles" else "" for row in range(n)],
+            "suffix": [f"\n{name} {row}" for row in range(n)],
+            "n_tokens": 9,
+        }
+        write_table(pd.DataFrame(table), folder / f"{name}.parquet", PROMPTS)
+
+
+@pytest.fixture
+def trained_on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[LabelledPrompts]]:
+    """What `train_step` hands over to be trained on, in phases."""
+    write_prompt_tables(Path("prompts"))
+    handed: list[list[LabelledPrompts]] = []
+    monkeypatch.setattr(
+        "stages.llm.steps.tune", lambda llm, train, valid, **_: handed.append([*train, valid])
+    )
+
+    def phases(name: str, changes: dict[str, Any]) -> list[LabelledPrompts]:
+        rows = {"titles_first": 6, "text": 8, "ids_first": 6, "codes": 8}
+        settings = settings_of(name, {"train_lora.train_rows": rows} | changes)
+        train_step(None, settings, Path("prompts"), scratch=Path("s"), title="t")  # type: ignore[arg-type]
+        *train, valid = handed.pop()
+        assert (valid.targets == valid.labels).all()
+        return train
+
+    return phases
+
+
+@pytest.mark.parametrize(("name", "short"), [("text", "train_titles"), ("codes", "train_ids")])
+@pytest.mark.parametrize("order", ["mixed", "phased"])
+def test_short_rows_come_first_or_mixed_with_whole_ones(
+    trained_on: Callable[..., list[LabelledPrompts]], name: str, short: str, order: str
+) -> None:
+    train = trained_on(name, {"train_lora.order": order})
+    assert all(len(phase.prompts) == len(phase.prefixes or []) for phase in train)
+    found = [Counter(prompt.split()[-2] for prompt in phase.prompts) for phase in train]
+    mixed, phased = [{short: 6, "train": 8}], [{short: 6}, {"train": 8}]
+    assert found == (mixed if order == "mixed" else phased)
+
+
+@pytest.mark.parametrize("order", ["mixed", "phased"])
+def test_targets_are_labels_the_teachers_or_their_mean_and_labels_stay(
+    trained_on: Callable[..., list[LabelledPrompts]], order: str
+) -> None:
+    found = {
+        labels: trained_on("codes", {"train_lora.order": order, "train_lora.labels": labels})
+        for labels in ("hard", "teacher", "mix")
+    }
+    for hard, teacher, mix in zip(*found.values(), strict=True):
+        assert hard.prompts == teacher.prompts == mix.prompts
+        tables, numbers = zip(*(prompt.split()[-2:] for prompt in hard.prompts), strict=True)
+        rows, sizes = [int(number) for number in numbers], [SIZES[table] for table in tables]
+        for part in (hard, teacher, mix):
+            assert part.labels.tolist() == [row % 2 for row in rows]
+            assert part.targets.dtype == np.float32
+        assert (hard.targets == hard.labels).all()
+        np.testing.assert_allclose(teacher.targets, np.divide(rows, sizes), rtol=1e-6)
+        np.testing.assert_allclose(mix.targets, (hard.targets + teacher.targets) / 2)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +299,18 @@ def test_the_key_of_a_variant_holds_what_shapes_its_adapter_and_nothing_else(
         (
             {"prompts": "codes", "start": "llm", "changes": {"lora": {"rank": 0}}},
             "variants.other.changes.lora.rank = 0: ",
+        ),
+        (
+            {"prompts": "codes", "start": "llm", "changes": {"labels": "soft"}},
+            "variants.other.changes.labels = 'soft': input should be 'hard', 'teacher' or 'mix'",
+        ),
+        (
+            {"prompts": "codes", "start": "llm", "changes": {"order": "random"}},
+            "variants.other.changes.order = 'random': input should be 'mixed' or 'phased'",
+        ),
+        (
+            {"prompts": "text", "start": "llm", "changes": {"train_rows": {"titles_first": -1}}},
+            "variants.other.changes.train_rows.titles_first = -1: ",
         ),
         (
             {"prompts": "codes", "start": "llm", "changes": {"lora": 3}},

@@ -82,7 +82,7 @@ def train_method(
     if settings.training is None:
         return TunedMethod({"parameters": 0, "fit": {}}, 0.0)
     train, valid = (
-        LabelledPrompts(part.prompts, part.prefixes, part.labels)
+        LabelledPrompts.hard(part.prompts, part.prefixes, part.labels)
         for part in (rows["train"], rows["valid"])
     )
     tuned = tune(

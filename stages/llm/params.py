@@ -9,6 +9,8 @@ from stages.io.params import Section
 Precision = Literal["auto", "float32", "bfloat16"]
 # The logit of " Yes" after the prompt, or that logit less the one of " No".
 Score = Literal["yes_logit", "yes_minus_no"]
+# What the loss holds a score against: 0 or 1, the teacher's probability, or the mean of both.
+Labels = Literal["hard", "teacher", "mix"]
 
 
 class Lora(Section):
@@ -35,6 +37,7 @@ class Tuning(Section):
 class TrainRows(Section):
     """Training rows of each step."""
 
+    titles_first: int | None = Field(ge=0)
     text: int | None = Field(ge=2)
     ids_first: int | None = Field(ge=0)
     codes: int | None = Field(ge=2)
@@ -45,6 +48,8 @@ class TrainLora(Tuning):
 
     tuning: Literal["two_step", "intuitive"]
     train_rows: TrainRows
+    order: Literal["mixed", "phased"]
+    labels: Labels
     valid_rows: int | None = Field(ge=2)
     learning_rate: float = Field(gt=0, allow_inf_nan=False)
     score: Score

@@ -1,17 +1,22 @@
 """From tables of prompts to an adapter: what `train_lora` does for every variant of BinLLM."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stages.io.seeds import generator
 from stages.io.tables import replacing, write_json
 from stages.llm.adapters import add_adapter, check_adapter, load_adapter, store_adapter
 from stages.llm.load import Llm, load_llm
+from stages.llm.params import Labels
 from stages.llm.processes import ALONE, Processes
 from stages.llm.splitting import split_frozen
 from stages.llm.tune import LabelledPrompts, Tuned, tune
 from stages.llm.variants import TrainingSettings
-from stages.prompts.rows import read_prompts, sample_groups
+from stages.prompts.rows import PromptRows, read_prompts, sample_groups
 
 
 def train_step(
@@ -25,6 +30,8 @@ def train_step(
 ) -> Tuned:
     """Trains the LLM's adapter on drawn rows of each phase; see `stages.llm.tune.tune`.
 
+    `order` mixed makes one phase of all.
+
     Args:
         llm: the LLM with the adapter to begin with.
         settings: how it is trained.
@@ -35,12 +42,12 @@ def train_step(
     """
     section, seed = settings.section, settings.seed
     train = [
-        labelled(prompts / f"{name}.parquet", rows, section.share_prefix, seed)
+        labelled(prompts / f"{name}.parquet", rows, section.share_prefix, seed, section.labels)
         for name, rows in settings.phases().items()
     ]
     return tune(
         llm,
-        train,
+        [together(train)] if section.order == "mixed" else train,
         labelled(prompts / "valid.parquet", section.valid_rows, True, seed),
         settings=section,
         score=section.score,
@@ -52,11 +59,36 @@ def train_step(
     )
 
 
-def labelled(path: Path, rows: int | None, share_prefix: bool, seed: int) -> LabelledPrompts:
+def labelled(
+    path: Path, rows: int | None, share_prefix: bool, seed: int, labels: Labels = "hard"
+) -> LabelledPrompts:
     """Draws training or validation prompts, whole groups of equal prefix where they are shared."""
     by: Literal["prefix", "row"] = "prefix" if share_prefix else "row"
     drawn = read_prompts(path, sample_groups(path, rows, by, generator(seed, path.name)))
-    return LabelledPrompts(drawn.prompts, drawn.prefixes if share_prefix else None, drawn.labels)
+    prefixes = drawn.prefixes if share_prefix else None
+    return LabelledPrompts(drawn.prompts, prefixes, drawn.labels, targets_of(drawn, labels))
+
+
+def targets_of(rows: PromptRows, labels: Labels) -> NDArray[np.float32]:
+    """Returns (n,) what the loss holds the scores against, from 0 to 1."""
+    hard = np.asarray(rows.labels, dtype=np.float32)
+    targets: dict[Labels, NDArray[np.float32]] = {
+        "hard": hard,
+        "teacher": rows.teacher,
+        "mix": ((hard + rows.teacher) / 2).astype(np.float32),
+    }
+    return targets[labels]
+
+
+def together(phases: Sequence[LabelledPrompts]) -> LabelledPrompts:
+    """Returns the rows of all phases as one, which training shuffles in groups of equal prefix."""
+    shared = [phase.prefixes for phase in phases if phase.prefixes is not None]
+    return LabelledPrompts(
+        [prompt for phase in phases for prompt in phase.prompts],
+        [prefix for prefixes in shared for prefix in prefixes] if shared else None,
+        np.concatenate([phase.labels for phase in phases]),
+        np.concatenate([phase.targets for phase in phases]),
+    )
 
 
 def starting_point(settings: TrainingSettings, llm_folder: Path) -> Llm:

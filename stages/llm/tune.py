@@ -35,11 +35,26 @@ _RECENT = 512  # rows behind the running AUC
 
 @dataclass(frozen=True)
 class LabelledPrompts:
-    """Prompts with their labels: `prompts` and `prefixes` (n,), `labels` (n,) 0 or 1."""
+    """Prompts with their labels.
+
+    Attributes:
+        prompts: (n,) whole prompts.
+        prefixes: (n,) what rows share; None to leave every row alone.
+        labels: (n,) 0 or 1, for AUC.
+        targets: (n,) float32 from 0 to 1, for the loss.
+    """
 
     prompts: Sequence[str]
     prefixes: Sequence[str] | None
     labels: NDArray
+    targets: NDArray
+
+    @classmethod
+    def hard(
+        cls, prompts: Sequence[str], prefixes: Sequence[str] | None, labels: NDArray
+    ) -> "LabelledPrompts":
+        """Returns prompts whose labels are the targets of the loss, too."""
+        return cls(prompts, prefixes, labels, np.asarray(labels, dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,7 @@ def tune(
 ) -> Tuned:
     """Trains the adapter on BCE-with-logits of the score (BinLLM, Equation 6).
 
+    The loss holds scores against the rows' targets, which may be soft; AUC goes by their labels.
     Learning rate: linear warm-up, then cosine to 0. Of `settings.evaluations` evenly spaced
     checkpoints the best by validation AUC is returned.
 
@@ -171,6 +187,7 @@ def tune(
             which = "valid" if part is valid else "train"
             raise InputError(f"{title}: the {which} rows have one class only; take more rows")
     labels = np.concatenate([phase.labels for phase in train]).astype(np.float32)
+    targets = np.concatenate([phase.targets for phase in train]).astype(np.float32)
     steps = _all_steps(llm, train, settings.epochs, settings.batch_rows, seed)
     count, micro_tokens = settings.evaluations, settings.micro_tokens
     evaluate_after = {round(len(steps) * (i + 1) / count) for i in range(count)}
@@ -187,7 +204,7 @@ def tune(
             loss, scores, gradients = _gradients(
                 llm,
                 steps[number],
-                labels,
+                targets,
                 score=score,
                 micro_tokens=micro_tokens,
                 pool=pool,
@@ -238,7 +255,7 @@ def _all_steps(
 def _gradients(
     llm: Llm,
     batch: list[Group],
-    labels: NDArray,
+    targets: NDArray,
     *,
     score: Score,
     micro_tokens: int,
@@ -255,7 +272,7 @@ def _gradients(
     def compute(piece: list[Group]) -> tuple[float, NDArray, Tensor, tuple[Tensor, ...]]:
         tensors = collate(piece).to(llm.device, llm.causal_lm.dtype)
         logits = batch_scores(llm, tensors, score)
-        target = torch.as_tensor(labels[tensors.rows], device=llm.device)
+        target = torch.as_tensor(targets[tensors.rows], device=llm.device)
         loss = F.binary_cross_entropy_with_logits(logits, target, reduction="sum") / len(place)
         gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
         return loss.item(), tensors.rows, logits.detach(), gradients

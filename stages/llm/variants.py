@@ -14,7 +14,7 @@ from stages.io.params import Section, known_entry, load_section, load_shared
 from stages.io.paths import adapter_folder
 from stages.io.seeds import derived_seed
 from stages.llm.params import TrainLora
-from stages.prompts.settings import prompt_settings
+from stages.prompts.settings import Shown, prompt_settings, short_table
 
 _ADAPTERS = "adapters/"
 
@@ -40,7 +40,7 @@ class TrainingSettings:
 
     Attributes:
         prompts: its set of prompts.
-        has_codes: whether these prompts hold codes.
+        shown: the fields that these prompts hold.
         start: adapter to go on from; None for a new one.
         section: how it is trained.
         seed: of rows drawn, their order, dropout and a new adapter's initial values; the same for
@@ -48,22 +48,28 @@ class TrainingSettings:
     """
 
     prompts: str
-    has_codes: bool
+    shown: tuple[Shown, ...]
     start: Path | None
     section: TrainLora
     seed: int
 
+    @property
+    def has_codes(self) -> bool:
+        """Whether the prompts hold codes."""
+        return "codes" in self.shown
+
     def phases(self) -> dict[str, int | None]:
         """Returns the tables of prompts to train on, in turn, and how many rows of each."""
-        rows = self.section.train_rows
-        if not self.has_codes:
-            return {"train": rows.text}
-        whole = {"train": rows.codes}
-        return whole if rows.ids_first == 0 else {"train_ids": rows.ids_first, **whole}
+        rows, short = self.section.train_rows, short_table(self.shown)
+        first, whole = (
+            (rows.ids_first, rows.codes) if self.has_codes else (rows.titles_first, rows.text)
+        )
+        return {"train": whole} if short is None or first == 0 else {short: first, "train": whole}
 
     def key(self) -> dict[str, Any]:
         """Returns what makes this adapter another: no key that shapes other variants only."""
         unused = {"tuning", "train_rows"} | ({"lora"} if self.start else set())
+        unused |= {"order"} if len(self.phases()) == 1 else set()
         return {
             **self.section.model_dump(exclude=unused),
             "rows": self.phases(),
@@ -93,13 +99,13 @@ def training_settings(name: str) -> TrainingSettings:
     section = load_section(
         TrainLora, "train_lora", changes=entry.changes, changed_in=f"variants.{name}.changes"
     )
-    has_codes = prompt_settings(entry.prompts).codes is not None
+    shown = prompt_settings(entry.prompts).shown
     start = None
     if entry.start.startswith(_ADAPTERS):
         before = entry.start.removeprefix(_ADAPTERS)
         known_entry("variants", before)
         start = adapter_folder(before) if section.tuning == "two_step" else None
-    stream = "train_lora codes" if has_codes else "train_lora text"
+    stream = "train_lora codes" if "codes" in shown else "train_lora text"
     return TrainingSettings(
-        entry.prompts, has_codes, start, section, derived_seed(load_shared("seed"), stream)
+        entry.prompts, shown, start, section, derived_seed(load_shared("seed"), stream)
     )

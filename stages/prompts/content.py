@@ -1,14 +1,26 @@
-"""What goes into the prompts: titles and codes, read from the tables of earlier stages."""
+"""What goes into the prompts: titles, like-rates, codes, read from the tables of earlier stages."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from stages.io.errors import InputError
-from stages.io.tables import ITEM_CODES, ITEMS, USER_CODES, read_table
+from stages.io.tables import (
+    INTERACTIONS,
+    ITEM_CODES,
+    ITEMS,
+    ROW_CODES,
+    SPLITS,
+    TEACHER,
+    USER_CODES,
+    read_table,
+)
 from stages.prompts.codes import BITS_PER_NUMBER, from_dotted, pack, to_dotted, unpack
+from stages.prompts.rates import LikeRates, percents
 from stages.prompts.settings import PromptSettings
 from stages.prompts.text import UNKNOWN, Row, code_texts
 
@@ -38,43 +50,87 @@ class Flips:
 
 @dataclass(frozen=True)
 class Content:
-    """Titles and codes by id.
+    """Titles, codes and like-rates by id.
 
     Attributes:
         titles: title by iid.
         with_titles: False leaves titles out (ID-only).
-        max_titles: titles of liked items in a prompt, at most.
-        user_codes: text of the code by uid; None in text-only prompts.
-        item_codes: text of the code by iid; None in text-only prompts.
+        max_titles: titles of liked items in a prompt, at most; None leaves them out.
+        user_codes: text of the code by uid, as of now; None leaves codes out.
+        row_codes: text of the user's code as of each row, by row; rows that are not in it, which
+            nobody has answered yet, have the user's code as of now.
+        item_codes: text of the code by iid; None leaves codes out.
+        user_rates: like-rate by uid, of users with a train row; None leaves rates out.
+        item_rates: like-rate by iid, of items with a train row; None leaves rates out.
     """
 
     titles: dict[int, str]
     with_titles: bool
-    max_titles: int
+    max_titles: int | None
     user_codes: dict[int, str] | None = None
     item_codes: dict[int, str] | None = None
+    row_codes: dict[int, str] = field(default_factory=dict)
+    user_rates: dict[int, str] | None = None
+    item_rates: dict[int, str] | None = None
 
-    def rows(self, interactions: pa.Table, flips: Flips | None = None) -> list[Row]:
+    def without_titles(self) -> "Content":
+        """Returns what remains where titles are left out."""
+        return replace(self, with_titles=False)
+
+    def candidate_alone(self) -> "Content":
+        """Returns the candidate's title and nothing else."""
+        return Content(self.titles, True, None)
+
+    def rows(
+        self,
+        interactions: pa.Table,
+        flips: Flips | None = None,
+        rates: tuple[list[str], list[str]] | None = None,
+    ) -> list[Row]:
         """Returns what each interaction's prompt is made of.
 
         Args:
-            interactions: rows with row, uid, iid and history, those of one user together.
+            interactions: (n,) rows with row, uid, iid and history, those of one user together.
             flips: noise in the codes, the user's the same in all rows of one history, so that
                 their prompts still share a prefix.
+            rates: (n,) like-rates of users and (n,) of items in place of those by id, where these
+                prompts show any: those of train rows are out of fold.
         """
         columns = interactions.select(["row", "uid", "iid", "history"]).to_pydict()
+        user_rates, item_rates = self._rates(columns["uid"], columns["iid"], rates)
         rows = []
         moment, user_code = None, None
-        for row, uid, iid, history in zip(*columns.values(), strict=True):
+        each = zip(*columns.values(), user_rates, item_rates, strict=True)
+        for row, uid, iid, history, user_rate, item_rate in each:
             if moment != (uid, history):
-                moment, user_code = (uid, history), _code(self.user_codes, uid, flips)
+                moment, user_code = (uid, history), self._user_code(row, uid, flips)
             item_code = _code(self.item_codes, iid, flips)
-            liked = self._history(history) if self.with_titles else None
-            rows.append(Row(row, liked, self.titles[iid], user_code, item_code))
+            title = self.titles[iid] if self.with_titles else None
+            liked = self._history(history)
+            rows.append(Row(row, liked, title, user_code, item_code, user_rate, item_rate))
         return rows
 
-    def _history(self, history: list[int]) -> list[str]:
+    def _user_code(self, row: int, uid: int, flips: Flips | None) -> str | None:
+        if row in self.row_codes:
+            return _code(self.row_codes, row, flips)
+        return _code(self.user_codes, uid, flips)
+
+    def _history(self, history: list[int]) -> list[str] | None:
+        if not self.with_titles or self.max_titles is None:
+            return None
         return [self.titles[iid] for iid in history[max(0, len(history) - self.max_titles) :]]
+
+    def _rates(
+        self, uids: list[int], iids: list[int], given: tuple[list[str], list[str]] | None
+    ) -> tuple[Sequence[str | None], Sequence[str | None]]:
+        if self.user_rates is None or self.item_rates is None:
+            return [None] * len(uids), [None] * len(iids)
+        if given is not None:
+            return given
+        return (
+            [self.user_rates.get(uid, UNKNOWN) for uid in uids],
+            [self.item_rates.get(iid, UNKNOWN) for iid in iids],
+        )
 
 
 def _code(codes: dict[int, str] | None, key: int, flips: Flips | None) -> str | None:
@@ -88,30 +144,93 @@ def read_content(settings: PromptSettings, interactions: Path) -> Content:
 
     Args:
         settings: of the set.
-        interactions: folder with the table of items.
+        interactions: folder with the tables of items and of train rows.
 
     Raises:
         InputError: a table is missing, or the codes are those of other items.
     """
-    titles, section = read_titles(interactions), settings.section
-    if settings.codes_folder is None:
-        return Content(titles, True, section.max_titles)
-    user_codes, item_codes = read_codes(
-        settings.codes_folder,
-        compress=bool(settings.compress),
-        untrained=section.untrained_codes,
-    )
-    if item_codes.keys() != titles.keys():
+    section, fields = settings.section, settings.shown
+    content = Content(read_titles(interactions), "titles" in fields, section.max_titles)
+    if "rates" in fields:
+        train = read_table(interactions / "train.parquet", INTERACTIONS, ["uid", "iid", "label"])
+        users, items = rates_by_id(train, section.rate_strength)
+        content = replace(content, user_rates=users, item_rates=items)
+    if settings.codes_folder is None or "codes" not in fields:
+        return content
+    compress, untrained = bool(settings.compress), section.untrained_codes
+    folder = settings.codes_folder
+    user_codes, item_codes = read_codes(folder, compress=compress, untrained=untrained)
+    unknown = {uid for uid, text in user_codes.items() if text == UNKNOWN}
+    row_codes = read_row_codes(folder, interactions, compress=compress, unknown=unknown)
+    if item_codes.keys() != content.titles.keys():
         raise InputError(
             f"{settings.codes_folder}: codes of other items than in {interactions}; run `dvc repro`"
         )
-    return Content(titles, section.fields != "codes", section.max_titles, user_codes, item_codes)
+    return replace(content, user_codes=user_codes, item_codes=item_codes, row_codes=row_codes)
+
+
+def rates_by_id(train: pa.Table, strength: float) -> tuple[dict[int, str], dict[int, str]]:
+    """Returns like-rates by uid and by iid, of those with a train row; all train rows count."""
+    found = []
+    for key in ("uid", "iid"):
+        ids = train[key].to_numpy()
+        known = np.unique(ids)
+        rates = LikeRates(ids, train["label"].to_numpy(), strength).of(known)
+        found.append(dict(zip(known.tolist(), percents(*rates), strict=True)))
+    return found[0], found[1]
+
+
+def read_teacher(folder: Path, rows: NDArray) -> NDArray[np.float32]:
+    """Reads how likely a like is by a set of codes.
+
+    Args:
+        folder: of the codes.
+        rows: (n,) numbers of interactions.
+
+    Returns:
+        (n,) probabilities.
+
+    Raises:
+        InputError: the table is missing, lacks one of the rows, or holds no probability there.
+    """
+    path = folder / "teacher.parquet"
+    table = read_table(path, TEACHER).to_pandas().drop_duplicates("row")
+    found = table.set_index("row")["probability"].reindex(rows).to_numpy()
+    missing = rows[~((found >= 0) & (found <= 1))]  # NaN where there is no such row
+    if len(missing):
+        raise InputError(
+            f"{path}: row {missing[0]} has no probability from 0 to 1, expected one for each "
+            "train and validation row; run `dvc repro`"
+        )
+    return found.astype(np.float32)
 
 
 def read_titles(interactions: Path) -> dict[int, str]:
     """Returns each item's title by iid."""
     items = read_table(interactions / "items.parquet", ITEMS, ["iid", "title"]).to_pydict()
     return dict(zip(items["iid"], items["title"], strict=True))
+
+
+def read_row_codes(
+    folder: Path, interactions: Path, *, compress: bool, unknown: Collection[int]
+) -> dict[int, str]:
+    """Returns the text of users' codes as of each row, by row.
+
+    Args:
+        folder: of the codes.
+        interactions: folder of the rows.
+        compress: dot-decimal instead of bits.
+        unknown: users in whose place the word "unknown" stands.
+    """
+    table = read_table(folder / "rows.parquet", ROW_CODES).to_pydict()
+    form = to_dotted if compress else unpack
+    texts = {row: form(code) for row, code in zip(*table.values(), strict=True)}
+    if unknown:
+        for split in SPLITS:
+            rows = read_table(interactions / f"{split}.parquet", INTERACTIONS, ["row", "uid"])
+            pairs = zip(*rows.to_pydict().values(), strict=True)
+            texts |= {row: UNKNOWN for row, uid in pairs if uid in unknown}
+    return texts
 
 
 def read_codes(

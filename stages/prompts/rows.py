@@ -25,12 +25,14 @@ class PromptRows:
         prompts: (n,) whole prompts.
         prefixes: (n,) what prompts of one user and history share, the user included.
         n_tokens: (n,) length of each whole prompt.
+        teacher: (n,) how likely a like is by what teaches the row.
     """
 
     keys: pa.Table
     prompts: list[str]
     prefixes: list[str]
     n_tokens: NDArray[np.int32]
+    teacher: NDArray[np.float32]
 
     @property
     def labels(self) -> NDArray[np.int8]:
@@ -72,6 +74,7 @@ def read_prompts(
         prompts,
         prefixes,
         table["n_tokens"].to_numpy(),
+        table["teacher"].to_numpy(),
     )
 
 
@@ -96,10 +99,12 @@ def sample_groups(
     keys = {"user": ["uid"], "prefix": ["uid", "prefix"], "row": ["row"]}[by]
     if by == "prefix":
         # ID-only prompts share one prefix for all rows of a user: few users would be all one gets.
-        table["part"] = table.groupby(keys, sort=False).cumcount() // TRAINING_GROUP_ROWS
+        # Rows without a prefix share nothing.
+        size = np.where(table["prefix"] == "", 1, TRAINING_GROUP_ROWS)
+        table["part"] = table.groupby(keys, sort=False).cumcount() // size
         keys.append("part")
     group = table.groupby(keys, sort=False).ngroup().to_numpy()
     order = rng.permutation(group.max() + 1)
-    size = np.bincount(group)[order]
-    drawn = order[: int(np.searchsorted(np.cumsum(size), rows)) + 1]
+    end = np.cumsum(np.bincount(group)[order])
+    drawn = order[: int(np.searchsorted(end, rows)) + 1]
     return np.isin(group, drawn)

@@ -1,20 +1,32 @@
 """What stands in the prompts: `materialize_prompts`, and the sets of prompts under `prompts`.
 
 A set of prompts is the section, less what the set changes. Two sets that a run has anyway are
-`text`, titles alone, and `codes`, titles and codes.
+`text`, titles alone, and `codes`, which adds like-rates and codes.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from stages.io.errors import InputError
 from stages.io.params import Section, known_entry, load_section, load_shared
 from stages.io.paths import codes_folder
 
 CODES = "codes/"
+# What a prompt may show, in the order in which it stands there.
+Shown = Literal["titles", "rates", "codes"]
+# Tables that hold the train rows once more, in few tokens each: tuning may begin with them.
+ShortTable = Literal["train_titles", "train_ids"]
+
+
+def _each_once(fields: list[Shown]) -> list[Shown]:
+    twice = [field for field in fields if fields.count(field) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]!r} stands there twice")
+    return fields
 
 
 class MaterializePrompts(Section):
@@ -22,7 +34,9 @@ class MaterializePrompts(Section):
 
     max_titles: int = Field(ge=0)
     max_tokens: int | None = Field(ge=16)
-    fields: Literal["text+codes", "codes"]
+    fields: Annotated[list[Shown], Field(min_length=1), AfterValidator(_each_once)]
+    rate_strength: float = Field(gt=0)
+    rate_folds: int = Field(ge=2, le=100)
     untrained_codes: Literal["learned", "word"]
     flip_bits: float = Field(ge=0, le=0.5)
 
@@ -31,7 +45,7 @@ class PromptsEntry(Section):
     """A set of prompts: an entry of `prompts` in `params.yaml`.
 
     Attributes:
-        content: `interactions` for titles alone, or `codes/` and the name of a set of codes.
+        content: `interactions`, which has no codes, or `codes/` and the name of a set of codes.
         changes: values in place of those of `materialize_prompts` and of `compress`.
     """
 
@@ -44,35 +58,64 @@ class PromptSettings:
     """All that shapes one set of prompts beside the data.
 
     Attributes:
-        codes: the set of codes in the prompts; None where there are none.
-        section: titles, length, fields and noise.
+        codes: the set of codes in the prompts, which teaches their rows; None where the prompts
+            have none, and items' like-rates teach.
+        section: titles, length, fields, rates and noise.
+        seed: the root seed, of the folds of train rows and of the noise in their codes.
         compress: codes in dot-decimal form; None where there are none.
-        seed: the root seed, of the noise in the codes of train prompts; None where there are none.
     """
 
     codes: str | None
     section: MaterializePrompts
+    seed: int
     compress: bool | None = None
-    seed: int | None = None
 
     @property
     def codes_folder(self) -> Path | None:
         """Where the tables of codes lie; None where there are none."""
         return codes_folder(self.codes) if self.codes else None
 
+    @property
+    def shown(self) -> tuple[Shown, ...]:
+        """The fields that these prompts hold, in their order there."""
+        asked = self.section.fields
+        able = [field for field in get_args(Shown) if field != "codes" or self.codes is not None]
+        return tuple(field for field in able if field in asked)
+
+    @property
+    def counts_rates(self) -> bool:
+        """Whether like-rates stand in the prompts or teach their rows."""
+        return "rates" in self.shown or self.codes is None
+
     def key(self) -> dict[str, Any]:
-        """Returns what makes these prompts others: no key that shapes prompts with codes only."""
+        """Returns what makes these prompts others: no key that shapes other prompts only."""
         section = self.section.model_dump()
-        if self.codes is None:
-            return {name: section[name] for name in ("max_titles", "max_tokens")}
-        return {**section, "compress": self.compress, "seed": self.seed}
+        used = ["max_tokens"]
+        used += ["max_titles"] if "titles" in self.shown else []
+        used += ["rate_strength", "rate_folds"] if self.counts_rates else []
+        key = {"fields": list(self.shown), **{name: section[name] for name in used}}
+        if "codes" in self.shown:
+            key |= {name: section[name] for name in ("untrained_codes", "flip_bits")}
+            key["compress"] = self.compress
+        return key | ({"seed": self.seed} if self.counts_rates or key.get("flip_bits") else {})
+
+
+def short_table(shown: Collection[Shown]) -> ShortTable | None:
+    """Returns which table of short train rows prompts with these fields have.
+
+    Those with codes have their rows without titles, `train_ids`; others the candidate's title
+    alone, `train_titles`, if they show titles at all.
+    """
+    if "codes" in shown:
+        return "train_ids"
+    return "train_titles" if "titles" in shown else None
 
 
 def prompt_settings(name: str) -> PromptSettings:
     """Returns what shapes a set of prompts.
 
     Raises:
-        InputError: there is no such set, or a value is not allowed.
+        InputError: there is no such set, a value is not allowed, or nothing is left to show.
     """
     known_entry("prompts", name)
     chosen = load_section(PromptsEntry, f"prompts.{name}")
@@ -84,8 +127,15 @@ def prompt_settings(name: str) -> PromptSettings:
         changes=changes,
         changed_in=f"prompts.{name}.changes",
     )
+    seed = load_shared("seed")
     if not chosen.content.startswith(CODES):
-        return PromptSettings(None, section)
+        settings = PromptSettings(None, section, seed)
+        if not settings.shown:
+            raise InputError(
+                f"params.yaml: prompts.{name}: of fields {section.fields} prompts of interactions "
+                "have none; expected titles or rates among them"
+            )
+        return settings
     codes = chosen.content.removeprefix(CODES)
     known_entry("codes", codes)
     if compress is None:
@@ -94,4 +144,4 @@ def prompt_settings(name: str) -> PromptSettings:
         raise InputError(
             f"params.yaml: prompts.{name}.changes.compress = {compress!r}: expected true or false"
         )
-    return PromptSettings(codes, section, compress, load_shared("seed"))
+    return PromptSettings(codes, section, seed, compress)

@@ -1,4 +1,4 @@
-"""The prompt: titles of liked items, codes, a question answered Yes or No (BinLLM, Figure 1)."""
+"""The prompt: titles, like-rates, codes, a question answered Yes or No (BinLLM, Figure 1)."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,17 +21,21 @@ class Row:
 
     Attributes:
         row: the interaction's number, for messages.
-        history: titles the user liked, oldest first; None to leave titles out (ID-only).
-        title: the candidate's title.
-        user_code: the user's code as text; None in text-only prompts.
-        item_code: the candidate's code as text; None in text-only prompts.
+        history: titles the user liked, oldest first; None leaves them out.
+        title: the candidate's title; None leaves it out.
+        user_code: the user's code as text; None leaves it out, as the further fields.
+        item_code: the candidate's code as text.
+        user_rate: share of items that the user likes, as percent or "unknown".
+        item_rate: share of users that like the candidate, likewise.
     """
 
     row: int
     history: Sequence[str] | None
-    title: str
+    title: str | None
     user_code: str | None = None
     item_code: str | None = None
+    user_rate: str | None = None
+    item_rate: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,18 +76,28 @@ def quoted(title: str) -> str:
 def build_prompt(row: Row) -> Prompt:
     """Builds one prompt, its fields in the paper's order.
 
-    The prefix is what all candidates of the user at this moment share: the liked titles and the
-    user's code. Text-only prompts leave both codes out; ID-only prompts both kinds of titles.
+    The prefix is what all candidates of the user at this moment share: the liked titles, the
+    user's like-rate and code. Text-only prompts leave codes out; ID-only prompts both kinds of
+    titles. A prompt that says nothing of the user has an empty prefix.
     """
     prefix, suffix = [], []
     if row.history is not None:
         liked = ", ".join(map(quoted, row.history)) if row.history else EMPTY_HISTORY
         prefix.append(f"Items the user liked: {liked}")
+    if row.title is not None:
         suffix.append(f"Item: {quoted(row.title)}")
+    if row.user_rate is not None:
+        prefix.append(f"User likes: {_share_of(row.user_rate, 'items')}")
+        suffix.append(f"Item liked by: {_share_of(row.item_rate, 'users')}")
     if row.user_code is not None:
         prefix.append(f"User code: {row.user_code}")
         suffix.append(f"Item code: {row.item_code}")
-    return Prompt("\n".join(prefix), "\n" + "\n".join([*suffix, QUESTION]))
+    seam = "\n" if prefix else ""
+    return Prompt("\n".join(prefix), seam + "\n".join([*suffix, QUESTION]))
+
+
+def _share_of(rate: str | None, whole: str) -> str:
+    return UNKNOWN if rate in (None, UNKNOWN) else f"{rate} of {whole}"
 
 
 def build_prompts(
@@ -137,7 +151,7 @@ def _shorten(
             return dropped, prompt, length
     raise InputError(
         f"row {row.row}: the prompt has over {max_tokens} tokens even without history "
-        f"(title of {len(row.title)} characters); raise materialize_prompts.max_tokens"
+        f"(title of {len(row.title or '')} characters); raise materialize_prompts.max_tokens"
     )
 
 

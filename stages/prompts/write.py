@@ -1,18 +1,23 @@
 """Writes interactions as tables of prompts, with counts of what was written."""
 
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from stages.io.progress import Progress
 from stages.io.seeds import generator
 from stages.io.tables import INTERACTIONS, PROMPTS, SPLITS, read_table, replacing, write_table
-from stages.prompts.content import Content, Flips, read_content
-from stages.prompts.settings import PromptSettings
-from stages.prompts.text import BuiltPrompts, build_prompts
+from stages.prompts.content import Content, Flips, read_content, read_teacher
+from stages.prompts.rates import LikeRates, fold_of_rows, percents
+from stages.prompts.settings import PromptSettings, short_table
+from stages.prompts.text import BuiltPrompts, Row, build_prompts
 from stages.prompts.tokenizer import load_tokenizer, token_limit
+
+UNTAUGHT = 0.5  # stands for the teacher of test rows, of which none must know anything
 
 
 def write_prompts(
@@ -20,8 +25,7 @@ def write_prompts(
 ) -> dict[str, Any]:
     """Writes every row of the three splits as a prompt, the folder whole or not at all.
 
-    Where there are codes, train rows stand there once more without titles, as `train_ids`: tuning
-    may begin with these shorter prompts.
+    Train rows stand there once more in few tokens, with which tuning may begin: see `short_table`.
 
     Args:
         settings: what stands in a prompt.
@@ -38,29 +42,99 @@ def write_prompts(
     """
     content = read_content(settings, interactions)
     tokenizer, limit = load_tokenizer(llm), settings.section.max_tokens or token_limit(llm)
-    flips = None
+    rows = {split: read_table(interactions / f"{split}.parquet", INTERACTIONS) for split in SPLITS}
+    rates = train_rates(settings, rows["train"]) if settings.counts_rates else None
+    teachers = teachers_of(settings, rows, rates)
     tables: dict[str, tuple[str, Content]] = {split: (split, content) for split in SPLITS}
-    if settings.seed is not None:
-        flips = Flips(settings.section.flip_bits, generator(settings.seed, "flip_bits"))
-        tables["train_ids"] = ("train", replace(content, with_titles=False))
+    short = short_table(settings.shown)
+    if short == "train_ids":
+        tables[short] = ("train", content.without_titles())
+    elif short == "train_titles":
+        tables[short] = ("train", content.candidate_alone())
+    flips = Flips(settings.section.flip_bits, generator(settings.seed, "flip_bits"))
     statistics = {}
     with replacing(folder) as partial:
-        for name, (split, fields) in tables.items():
-            rows = read_table(interactions / f"{split}.parquet", INTERACTIONS)
-            progress = Progress(f"{title} {name}", len(rows))
-            texts = fields.rows(rows, flips if split == "train" else None)
+        for name, (split, shown) in tables.items():
+            progress = Progress(f"{title} {name}", len(rows[split]))
+            texts = texts_of(shown, rows[split], split, flips, rates)
             built = build_prompts(texts, tokenizer, limit, progress)
             progress.close(f"{built.shortened} shortened")
-            write_table(prompt_table(rows, built), partial / f"{name}.parquet", PROMPTS)
+            table = prompt_table(rows[split], built, teachers[split])
+            write_table(table, partial / f"{name}.parquet", PROMPTS)
             statistics[name] = summary(built)
     return statistics
 
 
-def prompt_table(interactions: pa.Table, built: BuiltPrompts) -> pa.Table:
+@dataclass(frozen=True)
+class TrainRates:
+    """Like-rates by train rows.
+
+    Attributes:
+        users: by uid.
+        items: by iid.
+        folds: (n,) fold of each train row, which its own rates leave out.
+    """
+
+    users: LikeRates
+    items: LikeRates
+    folds: NDArray[np.int64]
+
+
+def train_rates(settings: PromptSettings, train: pa.Table) -> TrainRates:
+    """Counts train rows by user, item and fold."""
+    section = settings.section
+    folds = fold_of_rows(train, section.rate_folds, generator(settings.seed, "rate_folds"))
+    labels = train["label"].to_numpy()
+    users, items = (
+        LikeRates(train[key].to_numpy(), labels, section.rate_strength, folds)
+        for key in ("uid", "iid")
+    )
+    return TrainRates(users, items, folds)
+
+
+def texts_of(
+    content: Content, rows: pa.Table, split: str, flips: Flips, rates: TrainRates | None
+) -> list[Row]:
+    """Returns what the prompts of a split are made of.
+
+    Train rows alone have noise in their codes, and like-rates that leave their fold out.
+    """
+    if split != "train":
+        return content.rows(rows)
+    if rates is None:
+        return content.rows(rows, flips)
+    users = percents(*rates.users.of(rows["uid"].to_numpy(), rates.folds))
+    items = percents(*rates.items.of(rows["iid"].to_numpy(), rates.folds))
+    return content.rows(rows, flips, (users, items))
+
+
+def teachers_of(
+    settings: PromptSettings, rows: dict[str, pa.Table], rates: TrainRates | None
+) -> dict[str, NDArray[np.float32]]:
+    """Returns how likely a like is by the rows' teacher, by split.
+
+    Codes teach the prompts of their set; elsewhere the item's like-rate does, which for train rows
+    leaves their fold out. Nothing teaches test rows.
+    """
+    found = {"test": np.full(len(rows["test"]), UNTAUGHT, np.float32)}
+    for split in ("train", "valid"):
+        if settings.codes_folder is not None:
+            found[split] = read_teacher(settings.codes_folder, rows[split]["row"].to_numpy())
+        elif rates is not None:
+            left_out = rates.folds if split == "train" else None
+            likely, _ = rates.items.of(rows[split]["iid"].to_numpy(), left_out)
+            found[split] = likely.astype(np.float32)
+    return found
+
+
+def prompt_table(
+    interactions: pa.Table, built: BuiltPrompts, teacher: NDArray[np.float32]
+) -> pa.Table:
     """Returns the prompts beside their interactions' keys (schema PROMPTS)."""
     return pa.table(
         {
             **{name: interactions[name] for name in ("row", "uid", "iid", "label")},
+            "teacher": teacher,
             "prefix": [prompt.prefix for prompt in built.prompts],
             "suffix": [prompt.suffix for prompt in built.prompts],
             "n_tokens": built.n_tokens,
