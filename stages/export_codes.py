@@ -1,15 +1,18 @@
 """Writes a set of codes as tables: `python -m stages.export_codes binmf|…`.
 
-Reads models/hash/<set>/ and data/interactions/{users,items}.parquet; writes
-data/codes/<set>/{users,items}.parquet.
+Reads models/hash/<set>/ and data/interactions/{users,items}.parquet; writes to data/codes/<set>/
+users.parquet, as of now, and items.parquet; rows.parquet, users' codes as of each row; and
+teacher.parquet, what the codes expect of train and validation rows.
 """
 
-from stages.collab.code_files import code_table, read_codes
+from stages.collab.code_files import code_table, read_codes, read_codes_of_rows
 from stages.io.command import start
 from stages.io.paths import INTERACTIONS_FOLDER, codes_folder, hash_model
 from stages.io.tables import (
     ITEM_CODES,
     ITEMS,
+    ROW_CODES,
+    TEACHER,
     USER_CODES,
     USERS,
     read_table,
@@ -24,12 +27,15 @@ def main(codes: str) -> None:
     """Writes one line per user and per item, with the code as bits, bytes and dot-decimal."""
     source = hash_model(codes) / "codes.safetensors"
     learned = read_codes(source)
+    of_rows = read_codes_of_rows(source.with_name("rows.safetensors"))
     with replacing(codes_folder(codes)) as folder:
         for name, (key, known_schema, schema) in SIDES.items():
             path = INTERACTIONS_FOLDER / f"{name}.parquet"
             known = read_table(path, known_schema, [key, "n_train"])
             table = code_table(learned[name], known, key=key, path=source)
             write_table(table, folder / f"{name}.parquet", schema)
+        write_table(of_rows.code_table(), folder / "rows.parquet", ROW_CODES)
+        write_table(of_rows.teacher_table(), folder / "teacher.parquet", TEACHER)
 
 
 if __name__ == "__main__":

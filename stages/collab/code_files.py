@@ -1,6 +1,7 @@
 """Codes as files: as `pretrain_hash` learned them, and as the tables that prompts are made from."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,45 @@ from stages.io.tables import replacing, write_json
 from stages.prompts.codes import pack_rows, to_dotted, unpack
 
 
+@dataclass(frozen=True)
+class CodesOfRows:
+    """What codes say of rows.
+
+    Attributes:
+        rows: (n,) int64 numbers of the rows of all splits, ascending.
+        codes: (n, dim) bool, the row's user's code as of that row.
+        taught: (m,) int64 numbers of train and validation rows, ascending.
+        probability: (m,) float32, of a like, by the codes and what stands beside them.
+    """
+
+    rows: NDArray[np.int64]
+    codes: NDArray[np.bool_]
+    taught: NDArray[np.int64]
+    probability: NDArray[np.float32]
+
+    def code_table(self) -> pa.Table:
+        """Returns the table of users' codes by row (schema ROW_CODES)."""
+        return pa.table({"row": self.rows, "packed": pack_rows(self.codes)})
+
+    def teacher_table(self) -> pa.Table:
+        """Returns the table of probabilities (schema TEACHER)."""
+        return pa.table({"row": self.taught, "probability": self.probability})
+
+
 def write_codes(
     folder: Path,
     users: NDArray[np.bool_],
     items: NDArray[np.bool_],
+    of_rows: CodesOfRows,
     facts: Mapping[str, Any],
 ) -> None:
-    """Writes `codes.safetensors` (users, items) and `codes.json`, which describes it.
+    """Writes `codes.safetensors`, `rows.safetensors` and `codes.json`, which describes them.
 
     Args:
         folder: the folder, written whole or not at all.
-        users: (n_users + 1, dim) codes; row 0 is padding.
+        users: (n_users + 1, dim) codes, as of now; row 0 is padding.
         items: (n_items + 1, dim) codes; row 0 is padding.
+        of_rows: users' codes by row, and what the codes expect of rows.
         facts: how they were learned.
     """
     description = {
@@ -40,6 +68,13 @@ def write_codes(
         partial.mkdir()
         codes = {"users": np.ascontiguousarray(users), "items": np.ascontiguousarray(items)}
         (partial / "codes.safetensors").write_bytes(save(codes))
+        rows = {
+            "row": of_rows.rows,
+            "codes": np.ascontiguousarray(of_rows.codes),
+            "taught": of_rows.taught,
+            "probability": of_rows.probability,
+        }
+        (partial / "rows.safetensors").write_bytes(save(rows))
         write_json(description, partial / "codes.json")
 
 
@@ -62,6 +97,24 @@ def read_codes(path: Path) -> dict[str, NDArray[np.bool_]]:
         if name not in codes or codes[name].dtype != np.bool_ or codes[name].ndim != 2:
             raise InputError(f"{path}: expected bool matrices users and items, found {list(codes)}")
     return codes
+
+
+def read_codes_of_rows(path: Path) -> CodesOfRows:
+    """Reads `rows.safetensors`.
+
+    Raises:
+        InputError: the file is missing, no safetensors, or holds something else.
+    """
+    try:
+        found = load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run `dvc repro`") from None
+    except SafetensorError as error:
+        raise InputError(f"{path}: no safetensors file: {error}") from None
+    expected = {"row", "codes", "taught", "probability"}
+    if set(found) != expected:
+        raise InputError(f"{path}: holds {sorted(found)}, expected {sorted(expected)}")
+    return CodesOfRows(found["row"], found["codes"], found["taught"], found["probability"])
 
 
 def code_table(codes: NDArray[np.bool_], known: pa.Table, *, key: str, path: Path) -> pd.DataFrame:

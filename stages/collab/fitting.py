@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from stages.collab.sections import Fitting
+from stages.collab.sections import Loop
 from stages.io.errors import InputError
 from stages.io.progress import Progress
 from stages.measures.metrics.auc import auc
@@ -75,7 +75,7 @@ class Fit:
 
     Attributes:
         epochs: epochs run.
-        best_epoch: the epoch, counted from 1, whose state was kept.
+        best_epoch: the epoch, counted from 1, whose state was kept; 0 is the initial one.
         valid_auc: validation AUC of the kept state.
     """
 
@@ -88,7 +88,7 @@ def fit(
     model: CollaborativeModel,
     train: Rows,
     valid: Rows,
-    settings: Fitting,
+    settings: Loop,
     *,
     rng: torch.Generator,
     title: str = "fit",
@@ -118,7 +118,8 @@ def fit(
     )
     labels = valid.labels.numpy()
     progress = Progress(title, epochs, "epochs")
-    best, best_epoch, best_state = -1.0, 0, _copy(model)
+    # What a model knows before the first epoch counts too: it may have been taught elsewhere.
+    best, best_epoch, best_state = auc(labels, score(model, valid)) or 0.0, 0, _copy(model)
     epoch = 0
     for epoch in range(1, epochs + 1):
         model.start_epoch(epoch - 1)

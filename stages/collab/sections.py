@@ -10,16 +10,21 @@ Activation = Literal["dice", "prelu"]
 Width = Annotated[int, Field(ge=1, le=4096)]
 
 
-class Fitting(Section):
-    """What the fitting loop needs, and the vectors that every method has."""
+class Loop(Section):
+    """What the fitting loop needs."""
 
-    dim: Width
-    init_std: float = Field(gt=0)
     lr: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     batch_size: int = Field(ge=1)
     epochs: int = Field(ge=1)
     patience: int = Field(ge=1)
+
+
+class Fitting(Loop):
+    """The fitting loop's needs, and the vectors that most methods have."""
+
+    dim: Width
+    init_std: float = Field(gt=0)
 
 
 class Din(Fitting):

@@ -56,6 +56,8 @@ def _codes(key: str) -> pa.Schema:
 
 USER_CODES = _codes("uid")
 ITEM_CODES = _codes("iid")
+# The user's code at each row of all splits, by ascending row: it may follow what they liked.
+ROW_CODES = pa.schema([("row", pa.int64()), ("packed", pa.binary())])
 # How likely a like is by the codes: of train and validation rows, by ascending row.
 TEACHER = pa.schema([("row", pa.int64()), ("probability", pa.float32())])
 PROMPTS = pa.schema(
@@ -64,6 +66,9 @@ PROMPTS = pa.schema(
         ("uid", pa.int32()),
         ("iid", pa.int32()),
         ("label", pa.int8()),
+        # A like's probability by what teaches the row: codes, or the item's like-rate; 0 to 1.
+        # Test rows carry nothing new: 0.5.
+        ("teacher", pa.float32()),
         ("prefix", pa.string()),
         ("suffix", pa.string()),
         ("n_tokens", pa.int32()),

@@ -16,9 +16,11 @@ VARIANTS: dict[str, tuple[str, Figures]] = {
         {"ml-1m": (0.7286, 0.6842), "amazon-book": (0.8246, 0.6165)},
     ),
     "compressed": ("BinLLM, compressed", {}),
+    "rates": ("titles and rates, no codes", {}),
 }
-# The codes' own inner product.
+# What codes score without an LLM.
 CODES: dict[str, tuple[str, Figures]] = {
+    "taste": ("codes of taste", {}),
     "binmf": ("BinMF", {"ml-1m": (0.7189, 0.6654), "amazon-book": (0.8087, 0.5895)}),
 }
 

@@ -33,7 +33,7 @@ def item_keys() -> dict[Path, dict[str, Any]]:
     """Returns sources and settings of each item of stages whose items differ, by key file."""
     keys = {}
     for name in entries("codes"):
-        key = _sources("stages.pretrain_hash") | {"settings": recipes.recipe(name).model_dump()}
+        key = _sources("stages.pretrain_hash") | {"settings": recipes.recipe(name).key()}
         keys[paths.key_file("pretrain_hash", name)] = key
     for name in entries("prompts"):
         key = _sources("stages.materialize_prompts") | {"settings": prompt_settings(name).key()}
