@@ -32,7 +32,12 @@ def main(codes: str) -> None:
 
     write_row(codes, fitted_under, data, seed)
     ours = learned[seed]
-    facts = {**ours.fitted.course, "valid_auc": ours.fitted.valid_auc, "recipe": settings.recipe}
+    facts = {
+        "recipe": settings.recipe,
+        "code_space": ours.code_space,
+        **ours.fitted.course,
+        "valid_auc": ours.fitted.valid_auc,
+    }
     write_codes(hash_model(codes), ours.users, ours.items, ours.of_rows(data), facts)
     sides = {"user": ours.users[1:][data.trained_users], "item": ours.items[1:][data.trained_items]}
     bits = bit_table(sides)

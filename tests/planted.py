@@ -1,6 +1,12 @@
 """What planted interactions of several tests have in common."""
 
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+
+from stages.io.tables import INTERACTIONS, ITEMS, SPLITS, USERS, write_table
 
 
 def liked_before(users: NDArray, items: NDArray, liked: NDArray) -> list[list[int]]:
@@ -11,3 +17,44 @@ def liked_before(users: NDArray, items: NDArray, liked: NDArray) -> list[list[in
         histories.append(held.setdefault(user, [])[-25:])
         held[user] = [*held[user], item] if positive else held[user]
     return histories
+
+
+def write_planted(
+    folder: Path,
+    users: NDArray,
+    items: NDArray,
+    liked: NDArray,
+    split: NDArray,
+    *,
+    n_users: int,
+    n_items: int,
+) -> None:
+    """Writes rows, in order of time, and their users and items as `preprocess` does."""
+    train, n = split == "train", len(split)
+    counts = {
+        "uid": np.bincount(users[train], minlength=n_users + 1),
+        "iid": np.bincount(items[train], minlength=n_items + 1),
+    }
+    least = np.minimum(counts["uid"][users], counts["iid"][items])
+    rows = pd.DataFrame(
+        {
+            "row": np.arange(n),
+            "uid": users,
+            "iid": items,
+            "label": liked,
+            "timestamp": np.arange(n),
+            "history": liked_before(users, items, liked),
+            "seen": least > 0,
+            "warm": least > 3,
+        }
+    )
+    for name in SPLITS:
+        write_table(
+            rows[split == name].astype({"label": "int8"}), folder / f"{name}.parquet", INTERACTIONS
+        )
+    for key, name, schema in (("uid", "users", USERS), ("iid", "items", ITEMS)):
+        ids = np.arange(1, len(counts[key]))
+        table = pd.DataFrame({key: ids, "source_id": ids.astype(str), "n_train": counts[key][1:]})
+        if key == "iid":
+            table["title"] = "A title"
+        write_table(table, folder / f"{name}.parquet", schema)

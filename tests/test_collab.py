@@ -104,12 +104,24 @@ def test_fitting_keeps_the_state_with_the_best_auc_of_the_hard_codes() -> None:
     model.score = lambda rows: seen.append(inner(rows)) or inner(rows)  # type: ignore
     result = fitted(model, planted(1, 1500), valid, epochs=30)
     judged = [auc(valid.labels.numpy(), scores.numpy()) for scores in seen]
-    assert result.epochs == 30 == len(judged)
-    assert result.valid_auc == max(judged) == judged[result.best_epoch - 1]
+    assert result.epochs == 30 == len(judged) - 1, "before the first epoch and after each"
+    assert result.valid_auc == max(judged) == judged[result.best_epoch]
     assert auc_of(model, valid) == result.valid_auc
     users, items = (torch.from_numpy(bits).float() * 2 - 1 for bits in model.all_bits())
     hard = (users[valid.users] * items[valid.items]).sum(-1)
     assert torch.equal(hard, torch.from_numpy(score(model, valid)))
+
+
+def test_an_initial_state_that_no_epoch_betters_is_the_one_kept() -> None:
+    model, train, valid = hashed(), planted(1, 1500), planted(2, 800)
+    fitted(model, train, valid)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    worse = Rows(train.users, train.items, 1 - train.labels)
+    result = fitted(model, worse, valid, epochs=500, patience=5)
+    assert (result.epochs, result.best_epoch) == (5, 0)
+    assert result.valid_auc == auc_of(model, valid) > 0.75
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
 
 
 def test_fitting_stops_when_patience_is_over() -> None:

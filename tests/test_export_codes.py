@@ -2,18 +2,35 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
+from stages import pretrain_hash
 from stages.export_codes import main
-from stages.io.tables import ITEM_CODES, ITEMS, USER_CODES, USERS, read_table, write_table
-from stages.prompts.codes import from_dotted, pack
+from stages.io.tables import (
+    INTERACTIONS,
+    ITEM_CODES,
+    ITEMS,
+    ROW_CODES,
+    SPLITS,
+    TEACHER,
+    USER_CODES,
+    USERS,
+    read_table,
+    write_table,
+)
+from stages.prompts.codes import from_dotted, pack, pack_rows
+from tests.changed_params import write_params
+from tests.planted import write_planted
 from tests.refusals import assert_one_line
 
 CODES = Path("models/hash/binmf/codes.safetensors")
+ROWS = CODES.with_name("rows.safetensors")
+N_ROWS, N_TAUGHT = 7, 4
 N_TRAIN = {"users": [3, 0, 5, 1, 2], "items": [1, 2, 0]}
 
 
@@ -34,7 +51,14 @@ def write_codes(width: int = 32, n_users: int = 5, n_items: int = 3) -> dict[str
     codes = {name: rng.random((n + 1, width)) < 0.5 for name, n in sizes.items()}
     CODES.parent.mkdir(parents=True)
     save_file(codes, CODES)
-    return codes
+    of_rows = {
+        "row": np.arange(N_ROWS),
+        "codes": rng.random((N_ROWS, width)) < 0.5,
+        "taught": np.arange(N_TAUGHT),
+        "probability": rng.random(N_TAUGHT).astype(np.float32),
+    }
+    save_file(of_rows, ROWS)
+    return codes | of_rows
 
 
 @pytest.mark.parametrize("width", [8, 32, 64])
@@ -49,6 +73,77 @@ def test_every_form_gives_the_learned_bits_back(project: Path, width: int) -> No
             assert pack(line.bits) == line.packed == from_dotted(line.dotted)
 
 
+@pytest.mark.parametrize("width", [8, 32])
+def test_rows_and_teacher_are_those_that_were_learned(project: Path, width: int) -> None:
+    codes = write_codes(width)
+    main("binmf")
+    rows = read_table(Path("data/codes/binmf/rows.parquet"), ROW_CODES).to_pydict()
+    assert rows == {"row": list(range(N_ROWS)), "packed": pack_rows(codes["codes"])}
+    teacher = read_table(Path("data/codes/binmf/teacher.parquet"), TEACHER).to_pydict()
+    assert teacher == {
+        "row": list(range(N_TAUGHT)),
+        "probability": codes["probability"].tolist(),
+    }
+
+
+SETS: dict[str, dict[str, Any]] = {
+    "taste": {"taste": {"epochs": 2, "distillation": {"steps": 5}}},
+    "binmf": {"recipe": "paper", "epochs": 2},
+    "states": {"recipe": "paper", "vectors": "sasrec", "epochs": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sets of codes of either recipe, learned from random rows in no order, and exported."""
+    folder = tmp_path_factory.mktemp("exported")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        rng = np.random.default_rng(1)
+        users, items = rng.integers(1, 13, 400), rng.integers(1, 10, 400)
+        split = rng.permutation(np.repeat(SPLITS, [300, 50, 50]))
+        interactions = folder / "data/interactions"
+        liked = rng.random(400) < 0.5
+        write_planted(interactions, users, items, liked, split, n_users=12, n_items=9)
+        write_params({"codes": SETS})
+        for name in SETS:
+            pretrain_hash.main(name)
+            main(name)
+    return folder
+
+
+@pytest.mark.parametrize("codes", SETS)
+def test_each_row_has_a_code_and_each_train_and_validation_row_a_teacher_once(
+    exported: Path, codes: str
+) -> None:
+    rows = {
+        split: read_table(exported / f"data/interactions/{split}.parquet", INTERACTIONS, ["row"])
+        for split in SPLITS
+    }
+    taught = {row for split in ("train", "valid") for row in rows[split]["row"].to_pylist()}
+    folder = exported / "data/codes" / codes
+    assert read_table(folder / "rows.parquet", ROW_CODES)["row"].to_pylist() == list(range(400))
+    teacher = read_table(folder / "teacher.parquet", TEACHER)
+    assert teacher["row"].to_pylist() == sorted(taught) and len(taught) == 350
+    assert all(0 < likely < 1 for likely in teacher["probability"].to_pylist())
+
+
+@pytest.mark.parametrize("codes", SETS)
+def test_rows_have_the_code_in_the_users_table_until_the_user_likes_something(
+    exported: Path, codes: str
+) -> None:
+    """The paper's users have one code for all their rows; those of taste at their last history."""
+    folder = exported / "data/codes" / codes
+    users = pd.read_parquet(folder / "users.parquet").set_index("uid")["packed"]
+    of_rows = pd.read_parquet(folder / "rows.parquet").set_index("row")["packed"]
+    splits = [pd.read_parquet(exported / f"data/interactions/{split}.parquet") for split in SPLITS]
+    rows = pd.concat(splits).sort_values("row")
+    if codes == "taste":
+        rows = rows.groupby("uid").tail(1).query("label == 0")
+        assert 0 < len(rows) < 12
+    assert of_rows[rows["row"]].tolist() == users[rows["uid"]].tolist()
+
+
 def test_codes_without_a_train_row_are_marked_untrained(project: Path) -> None:
     write_codes()
     main("binmf")
@@ -59,7 +154,8 @@ def test_codes_without_a_train_row_are_marked_untrained(project: Path) -> None:
 
 def test_the_same_codes_give_the_same_bytes(project: Path) -> None:
     write_codes()
-    paths = [project / f"data/codes/binmf/{name}.parquet" for name in ("users", "items")]
+    names = ("users", "items", "rows", "teacher")
+    paths = [project / f"data/codes/binmf/{name}.parquet" for name in names]
     main("binmf")
     first = [path.read_bytes() for path in paths]
     main("binmf")
@@ -96,6 +192,22 @@ def test_missing_or_broken_codes_end_in_one_line(
     assert_refused(capsys, "codes.safetensors: no safetensors file")
     save_file({"users": np.zeros((6, 32))}, CODES)
     assert_refused(capsys, "expected bool matrices users and items")
+
+
+def test_missing_or_broken_codes_of_rows_end_in_one_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_codes()
+    ROWS.unlink()
+    assert_refused(capsys, "rows.safetensors: no such file; run `dvc repro`")
+    ROWS.write_bytes(b"not what it says")
+    assert_refused(capsys, "rows.safetensors: no safetensors file")
+    save_file({"row": np.arange(3), "codes": np.zeros((3, 32), dtype=bool)}, ROWS)
+    assert_refused(
+        capsys,
+        "rows.safetensors: holds ['codes', 'row'], "
+        "expected ['codes', 'probability', 'row', 'taught']",
+    )
 
 
 def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:

@@ -426,7 +426,7 @@ def test_entries_that_stand_in_comments_are_allowed(
     before = project_params()
     found = {table: set(entries(table)) - set(before[table]) for table in read}
     assert sum(map(len, found.values())) == n >= 6
-    assert found["variants"] == {"id_only", "intuitive", "compressed"}
+    assert found["variants"] == {"rates", "id_only", "intuitive", "compressed"}
     for table, names in found.items():
         for name in names:
             read[table](name)

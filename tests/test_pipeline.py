@@ -31,7 +31,9 @@ STAGES = [
     "fetch_data",
     "fetch_llm",
     "preprocess",
+    "pretrain_hash@taste",
     "pretrain_hash@binmf",
+    "export_codes@taste",
     "export_codes@binmf",
     "materialize_prompts@text",
     "materialize_prompts@codes",
@@ -40,6 +42,9 @@ STAGES = [
     "predict@text",
     "predict@codes",
     "cost",
+    "compare@item_mean",
+    "compare@bias",
+    "compare@item_knn",
     "compare@mf",
     "compare@lightgcn",
     "compare@sasrec",
@@ -49,18 +54,22 @@ STAGES = [
 # Read, but deliberately listed nowhere: how processes share the work changes no result.
 NO_KEYS = {"processes", "split_weights"}
 AFTER_CODES = {"materialize_prompts@codes", "train_lora@codes", "predict@codes", "evaluate"}
+OF_TASTE = {"pretrain_hash@taste", "export_codes@taste"}
 # Stages whose items differ in the keys they read: these are params of `plan`, which writes what
 # they come to into the file on which an item depends.
 BY_ITEM = {"pretrain_hash", "materialize_prompts", "train_lora"}
 SMALL = {
     "llm.source": "{llm}",
     "fetch_data.source": "{data}",
+    "pretrain_hash.taste.distillation.steps": 5,
+    "pretrain_hash.taste.epochs": 2,
     "pretrain_hash.epochs": 3,
     "compare.mf.epochs": 2,
     "compare.lightgcn.epochs": 2,
     "compare.sasrec.epochs": 2,
     "compare.din.epochs": 2,
     "materialize_prompts.max_titles": 2,
+    "train_lora.train_rows.titles_first": 24,
     "train_lora.train_rows.text": 48,
     "train_lora.train_rows.ids_first": 24,
     "train_lora.train_rows.codes": 48,
@@ -74,16 +83,16 @@ SMALL = {
     "evaluate.replicates": 50,
 }
 # Read on the way to what they need, and not looked at.
-NOT_ASKED = {(key, "cost") for key in ("compress", "codes", "materialize_prompts.fields")}
+NOT_ASKED = {(key, "cost") for key in ("compress", "codes")}
 # What each of the paper's further rows changes, as one would by hand; and as rows of their own.
 ABLATIONS: dict[str, dict[str, object]] = {
-    "id_only": {"materialize_prompts.fields": "codes", "train_lora.tuning": "intuitive"},
+    "id_only": {"materialize_prompts.fields": "[codes]", "train_lora.tuning": "intuitive"},
     "intuitive": {"train_lora.tuning": "intuitive"},
     "compressed": {"compress": "true"},
 }
 ROWS: dict[str, object] = {
-    "+prompts.id_only": "{content: codes/binmf, changes: {fields: codes}}",
-    "+prompts.compressed": "{content: codes/binmf, changes: {compress: true}}",
+    "+prompts.id_only": "{content: codes/taste, changes: {fields: [codes]}}",
+    "+prompts.compressed": "{content: codes/taste, changes: {compress: true}}",
     "+variants.id_only": "{prompts: id_only, start: llm}",
     "+variants.intuitive": "{prompts: codes, start: llm}",
     "+variants.compressed": "{prompts: compressed, start: adapters/text}",
@@ -248,13 +257,16 @@ def test_a_key_file_names_exactly_the_sources_that_the_stage_imports(
 
 
 @pytest.mark.slow
-def test_repro_writes_metrics_for_text_codes_and_binmf(reproduced: Path) -> None:
+def test_repro_writes_metrics_for_text_codes_and_sets_of_codes(reproduced: Path) -> None:
     quality = json.loads((reproduced / "metrics/evaluate.json").read_text())
-    for method in ("text", "codes", "binmf"):
+    for method in ("text", "codes", "taste", "binmf"):
         assert 0 <= quality[method]["auc"] <= 1
         assert quality[method]["rows"] == quality["text"]["rows"] >= 80
     difference = quality["difference"]["auc"]
     assert difference["low"] <= difference["value"] <= difference["high"]
+    for codes in ("taste", "binmf"):
+        text = (reproduced / f"metrics/pretrain_hash/{codes}.json").read_text()
+        assert json.loads(text)["health"]["user"]["codes"] > 0
 
 
 @pytest.mark.slow
@@ -291,9 +303,16 @@ CHANGES: list[tuple[dict[str, object], set[str]]] = [
     ),
     (
         {"pretrain_hash.dim": 16},
-        {"plan", "pretrain_hash@binmf", "export_codes@binmf", "cost"} | AFTER_CODES,
+        {"plan", "pretrain_hash@binmf", "export_codes@binmf", "cost"} | OF_TASTE | AFTER_CODES,
     ),
-    ({"materialize_prompts.fields": "codes"}, {"plan"} | AFTER_CODES),
+    # A set of codes has the keys of its own recipe alone. Both change the initial state as well, so
+    # that there are other codes whichever epoch of this small fit is the best.
+    ({"pretrain_hash.taste.init_scale": 0.1}, {"plan", "cost"} | OF_TASTE | AFTER_CODES),
+    (
+        {"pretrain_hash.vectors": "lightgcn"},
+        {"plan", "pretrain_hash@binmf", "export_codes@binmf", "evaluate"},
+    ),
+    ({"materialize_prompts.fields": "[codes]"}, {"plan", "cost"} | AFTER_CODES),
     (
         {"evaluate.replicates": 60, "cost.repeats": 2, "processes": 2, "split_weights": True},
         {"evaluate", "cost"},
@@ -301,7 +320,7 @@ CHANGES: list[tuple[dict[str, object], set[str]]] = [
     ({"compare.mf.epochs": 1}, {"compare@mf", "evaluate"}),
     (
         {
-            "compare.methods": "[mf,lightgcn,din]",
+            "compare.methods": "[bias,mf,lightgcn,din]",
             "compare_llm.methods": "[icl]",
             "compare_llm.on_vectors": "[mf]",
         },
@@ -323,7 +342,10 @@ def test_a_change_reruns_these_stages_and_going_back_none(
         assert "codes.auc" in diff and "text.auc" not in diff
     if "compare.methods" in changes:
         table = json.loads((reproduced / "data/evaluation/table.json").read_text())
-        chosen = ["mf", "lightgcn", "din", "binmf", "icl", "collm_mf", "text", "codes"]
+        chosen = [
+            *("bias", "mf", "lightgcn", "din", "taste", "binmf"),
+            *("icl", "collm_mf", "text", "codes"),
+        ]
         assert list(table["methods"]) == chosen
     go_back(reproduced, fewer_rows="compare.methods" in changes)
 
@@ -342,6 +364,12 @@ EDITS: list[tuple[str, set[str]]] = [
     ("stages/measures/metrics/ndcg.py", {"evaluate"}),
     ("stages/measures/figures.py", {"evaluate"}),
     ("stages/methods/mf.py", {"compare@mf"}),
+    (
+        "stages/collab/main_effects.py",
+        {"compare@bias", "compare@item_knn", "pretrain_hash@taste", "pretrain_hash@binmf"},
+    ),
+    ("stages/collab/taste.py", {"pretrain_hash@taste", "pretrain_hash@binmf"}),
+    ("stages/measures/code_quality.py", {"pretrain_hash@taste", "pretrain_hash@binmf"}),
     ("stages/collab/din.py", {"compare@din"}),
     ("stages/datasets/ml_100k.py", {"fetch_data", "preprocess"}),
     ("stages/prompts/write.py", {"materialize_prompts@text", "materialize_prompts@codes"}),
@@ -479,19 +507,23 @@ BAD_VALUES = [
     ("train_lora.tuning", "three_step", "'two_step' or 'intuitive'"),
     ("train_lora.lora.rank", 0, "train_lora.lora.rank = 0"),
     ("predict.rows", -1, "predict.rows = -1"),
-    ("materialize_prompts.fields", "titles", "'text+codes' or 'codes'"),
+    ("materialize_prompts.fields", ["text"], "'titles', 'rates' or 'codes'"),
     ("pretrain_hash.dim", 30, "pretrain_hash.dim = 30"),
     ("evaluate.level", 2, "evaluate.level = 2"),
     ("preprocess.engine", "abacus", "preprocess.engine = 'abacus'"),
     ("dataset", "netflix", "dataset = 'netflix'"),
-    ("codes.binmf", {"dim": 30}, "codes.binmf.dim = 30"),
-    ("prompts.codes.content", "codes/wide", "codes has no 'wide'; expected binmf"),
+    ("pretrain_hash.taste.dropout", 1, "pretrain_hash.taste.dropout = 1"),
+    ("codes.taste", {"dim": 30}, "codes.taste.dim = 30"),
+    ("codes.binmf", {"recipe": "old"}, "codes.binmf.recipe = 'old'"),
+    ("prompts.codes.content", "codes/wide", "codes has no 'wide'; expected taste, binmf"),
     ("variants.codes.start", "adapters/texts", "variants has no 'texts'; expected text, codes"),
     ("compare.methods", ["mf", "dim"], "compare.methods: 'dim' is no compared method"),
 ]
 STAGE_OF = {
+    "train_lora.learning_rate": "train_lora codes",  # step 1 has its own
     "compress": "materialize_prompts codes",
     "dataset": "preprocess",
+    "codes.taste": "pretrain_hash taste",
     "codes.binmf": "pretrain_hash binmf",
     "prompts.codes.content": "materialize_prompts codes",
     "variants.codes.start": "train_lora codes",
@@ -514,7 +546,7 @@ def test_a_bad_value_ends_in_one_line_and_writes_nothing(
     set_params(params_restored, {key: value})
     before = run(["git", "status", "--porcelain", "--ignored"], params_restored).stdout
     section = key.split(".")[0]
-    items = {"train_lora": "text", "predict": "text", "pretrain_hash": "binmf"}
+    items = {"train_lora": "text", "predict": "text", "pretrain_hash": "taste"}
     items["materialize_prompts"] = "codes"
     default = f"{section} {items.get(section, '')}"
     command = STAGE_OF.get(key, default).split()
@@ -584,7 +616,7 @@ def measured(clone: Path) -> dict[str, dict]:
 
 
 ADDED: list[tuple[str, str, set[str]]] = [
-    ("A compared method without an LLM", "item_mean", {"compare@item_mean"}),
+    ("A compared method without an LLM", "popularity", {"compare@popularity"}),
     ("A compared method with an LLM", "zero_shot", {"compare_llm@zero_shot"}),
     ("A variant of BinLLM", "low_rank", {"train_lora@low_rank", "predict@low_rank"}),
     ("A set of codes", "wide", {"pretrain_hash@wide", "export_codes@wide"}),

@@ -16,16 +16,24 @@ from stages.prompts.settings import MaterializePrompts
 from tests.changed_params import ROOT, write_params
 from tests.published import PUBLISHED, TITLES
 
-# All that the paper's tables have rows for.
+# All that the paper's tables have rows for, and the methods that it does not compare.
 EVERYTHING: dict[str, Any] = {
-    "compare.methods": ["mf", "lightgcn", "sasrec", "din", "ctrl"],
+    "compare.methods": [
+        *("item_mean", "bias", "item_knn"),
+        *("mf", "lightgcn", "sasrec", "din", "ctrl"),
+    ],
     "compare_llm.methods": ["icl", "prompt4nr", "personprompt"],
     "compare_llm.on_vectors": ["mf", "din"],
-    "prompts.id_only": {"content": "codes/binmf", "changes": {"fields": "codes"}},
-    "prompts.compressed": {"content": "codes/binmf", "changes": {"compress": True}},
+    "prompts.id_only": {"content": "codes/taste", "changes": {"fields": ["codes"]}},
+    "prompts.compressed": {"content": "codes/taste", "changes": {"compress": True}},
     "variants.id_only": {"prompts": "id_only", "start": "llm"},
     "variants.intuitive": {"prompts": "codes", "start": "llm"},
     "variants.compressed": {"prompts": "compressed", "start": "adapters/text"},
+}
+# Further sets of codes, one of each recipe.
+FURTHER_CODES: dict[str, Any] = {
+    "codes.wide": {"dim": 64},
+    "codes.wide_paper": {"recipe": "paper", "dim": 64},
 }
 
 
@@ -57,10 +65,14 @@ def settings_in(key_file: str) -> dict[str, Any]:
 
 def test_a_run_has_these_rows_anyway() -> None:
     assert planned() == {
+        "item_mean": {"title": "Item mean", "kind": "method"},
+        "bias": {"title": "User + item bias", "kind": "method"},
+        "item_knn": {"title": "Item kNN", "kind": "method"},
         "mf": {"title": "MF", "kind": "method"},
         "lightgcn": {"title": "LightGCN", "kind": "method"},
         "sasrec": {"title": "SASRec", "kind": "method"},
         "din": {"title": "DIN", "kind": "method"},
+        "taste": {"title": "codes of taste", "kind": "codes"},
         "binmf": {"title": "BinMF", "kind": "codes"},
         "text": {"title": "TALLRec", "kind": "variant"},
         "codes": {"title": "BinLLM", "kind": "variant"},
@@ -72,18 +84,18 @@ def test_rows_stand_kind_by_kind_in_the_order_of_params_and_binllm_last() -> Non
     assert {name: row["title"] for name, row in rows.items()} == TITLES
     assert list(rows) == list(TITLES)
     kinds = [row["kind"] for row in rows.values()]
-    assert kinds == ["method"] * 5 + ["codes"] + ["llm method"] * 5 + ["variant"] * 5
+    assert kinds == ["method"] * 8 + ["codes"] * 2 + ["llm method"] * 5 + ["variant"] * 5
 
 
 def test_the_lists_say_the_order() -> None:
     changes = {"compare.methods": ["din", "mf"], "compare_llm.on_vectors": ["mf", "din"]}
     rows = planned({**EVERYTHING, **changes, "compare_llm.methods": ["prompt4nr", "icl"]})
     assert list(rows)[:2] == ["din", "mf"]
-    assert list(rows)[3:7] == ["prompt4nr", "icl", "collm_mf", "collm_din"]
+    assert list(rows)[4:8] == ["prompt4nr", "icl", "collm_mf", "collm_din"]
 
 
 def test_without_compared_methods_binllm_its_step_1_and_its_codes_remain() -> None:
-    assert list(planned({"compare.methods": []})) == ["binmf", "text", "codes"]
+    assert list(planned({"compare.methods": []})) == ["taste", "binmf", "text", "codes"]
 
 
 def test_ones_own_sets_and_variants_are_called_by_their_names() -> None:
@@ -107,7 +119,9 @@ def test_ones_own_sets_and_variants_are_called_by_their_names() -> None:
 def test_every_figure_of_the_papers_tables_stands_in_its_row(dataset: str) -> None:
     rows = planned({**EVERYTHING, "dataset": dataset})
     found = {name: row.get("published") for name, row in rows.items()}
-    assert found.pop("compressed") is None  # of which the paper gives the time alone
+    # It gives the time alone of the one and does not compare the others.
+    for name in ("compressed", "item_mean", "bias", "item_knn", "taste"):
+        assert found.pop(name) is None
     assert found == {
         name: {"auc": auc, "uauc": uauc} for name, (auc, uauc) in PUBLISHED[dataset].items()
     }
@@ -123,7 +137,7 @@ def test_no_figure_is_said_that_the_papers_tables_do_not_have() -> None:
     said: dict[str, Any] = {name: figures for name, (_, figures) in papers_rows.VARIANTS.items()}
     said |= {name: figures for name, (_, figures) in papers_rows.CODES.items()}
     for name in methods.names():
-        published = methods.load(name).published
+        published = methods.load(name).published or {}
         by_row = name == "collm" or "ml-1m" not in published
         said |= published if by_row else {name: published}
     for dataset, expected in PUBLISHED.items():
@@ -136,11 +150,11 @@ def test_no_figure_is_said_that_the_papers_tables_do_not_have() -> None:
 
 
 def test_each_stage_and_each_item_of_params_has_a_key_file_with_its_sources() -> None:
-    planned({**EVERYTHING, "codes.wide": {"dim": 64}})
+    planned({**EVERYTHING, **FURTHER_CODES})
     files = key_files()
     stages = ["fetch_data", "fetch_llm", "preprocess", "export_codes", "predict", "cost"]
     items = {
-        "pretrain_hash": ["binmf", "wide"],
+        "pretrain_hash": ["taste", "binmf", "wide", "wide_paper"],
         "materialize_prompts": ["text", "codes", "id_only", "compressed"],
         "train_lora": ["text", "codes", "id_only", "intuitive", "compressed"],
         "compare": EVERYTHING["compare.methods"],
@@ -166,17 +180,34 @@ def test_a_data_sets_own_file_counts_for_the_chosen_one_and_a_metrics_file_for_e
     assert "stages/measures/metrics/ndcg.py" in json.loads(key_files()["evaluate"])["sources"]
 
 
+RECIPE_OF_TASTE = ("recipe", "dim", "taste")
+
+
 def test_a_key_holds_exactly_the_settings_of_its_item() -> None:
-    planned({**EVERYTHING, "codes.wide": {"dim": 64}})
+    planned({**EVERYTHING, **FURTHER_CODES})
     params = YAML(typ="safe").load(Path("params.yaml").read_text())
     section = load_section(MaterializePrompts, "materialize_prompts").model_dump()
     with_codes = {**section, "compress": False, "seed": 1}
-    assert settings_in("materialize_prompts/text") == {"max_titles": 10, "max_tokens": None}
+    of_codes = {"untrained_codes": "learned", "flip_bits": 0.0, "compress": False}
+    general = {name: value for name, value in with_codes.items() if name not in of_codes}
+    assert settings_in("materialize_prompts/text") == {**general, "fields": ["titles"]}
     assert settings_in("materialize_prompts/codes") == with_codes
-    assert settings_in("materialize_prompts/id_only") == {**with_codes, "fields": "codes"}
+    assert settings_in("materialize_prompts/id_only") == {
+        **of_codes,
+        "max_tokens": None,
+        "fields": ["codes"],
+    }
     assert settings_in("materialize_prompts/compressed") == {**with_codes, "compress": True}
-    assert settings_in("pretrain_hash/binmf") == params["pretrain_hash"]
-    assert settings_in("pretrain_hash/wide") == {**params["pretrain_hash"], "dim": 64}
+    codes = params["pretrain_hash"]
+    assert settings_in("pretrain_hash/taste") == {key: codes[key] for key in RECIPE_OF_TASTE}
+    assert settings_in("pretrain_hash/binmf") == {
+        key: value for key, value in (codes | {"recipe": "paper"}).items() if key != "taste"
+    }
+    for name, of in (("wide", "taste"), ("wide_paper", "binmf")):
+        assert settings_in(f"pretrain_hash/{name}") == {
+            **settings_in(f"pretrain_hash/{of}"),
+            "dim": 64,
+        }
     parts = {"own", "protocol", "scoring"}
     assert set(settings_in("compare_llm/icl")) == parts
     assert set(settings_in("compare_llm/prompt4nr")) == parts | {"training", "lora"}
@@ -195,7 +226,7 @@ def test_a_variants_key_holds_its_own_rows_its_start_and_a_new_adapters_settings
     general = {
         *("epochs", "batch_rows", "weight_decay", "warmup", "evaluations", "micro_tokens"),
         *("valid_rows", "learning_rate", "score", "share_prefix", "precision"),
-        *("rows", "prompts", "start", "seed"),
+        *("rows", "order", "labels", "prompts", "start", "seed"),
     }
     for name in ("text", "id_only", "intuitive"):
         assert set(settings_in(f"train_lora/{name}")) == {*general, "lora"}
@@ -203,36 +234,60 @@ def test_a_variants_key_holds_its_own_rows_its_start_and_a_new_adapters_settings
     for name in ("codes", "compressed"):
         assert set(settings_in(f"train_lora/{name}")) == general
         assert settings_in(f"train_lora/{name}")["start"] == "models/adapters/text"
-    assert settings_in("train_lora/text")["rows"] == {"train": 400}
-    assert settings_in("train_lora/codes")["rows"] == {"train_ids": 1500, "train": 400}
+    assert settings_in("train_lora/text")["rows"] == {"train_titles": 3000, "train": 300}
+    assert settings_in("train_lora/codes")["rows"] == {"train_ids": 1500, "train": 600}
 
 
 PROMPTS_WITH_CODES = {f"materialize_prompts/{name}" for name in ("codes", "id_only", "compressed")}
+# Their rows, or what teaches them.
+PROMPTS_WITH_RATES = {f"materialize_prompts/{name}" for name in ("text", "codes", "compressed")}
 VARIANTS_WITH_CODES = {
     f"train_lora/{name}" for name in ("codes", "id_only", "intuitive", "compressed")
 }
 VARIANTS = {"train_lora/text", *VARIANTS_WITH_CODES}
 TRAINED = {f"compare_llm/{name}" for name in ("prompt4nr", "personprompt", "collm_mf", "collm_din")}
 WITH_LLM = {"compare_llm/icl", *TRAINED}
+TASTE_CODES = {"pretrain_hash/taste", "pretrain_hash/wide"}
+PAPER_CODES = {"pretrain_hash/binmf", "pretrain_hash/wide_paper"}
 # What is asked of the plan -> the files that differ then.
 CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({}, set()),
     ({"compress": True}, {"materialize_prompts/codes", "materialize_prompts/id_only"}),
     (
-        {"materialize_prompts.fields": "codes"},
+        {"materialize_prompts.fields": ["codes"]},
         {"materialize_prompts/codes", "materialize_prompts/compressed"},
     ),
+    (
+        {"materialize_prompts.fields": ["titles"]},
+        {
+            *("materialize_prompts/codes", "materialize_prompts/compressed"),
+            *("train_lora/codes", "train_lora/intuitive", "train_lora/compressed"),
+        },
+    ),
+    ({"materialize_prompts.rate_strength": 1.0}, PROMPTS_WITH_RATES),
+    ({"materialize_prompts.rate_folds": 2}, PROMPTS_WITH_RATES),
     ({"materialize_prompts.flip_bits": 0.1}, PROMPTS_WITH_CODES),
     ({"materialize_prompts.untrained_codes": "word"}, PROMPTS_WITH_CODES),
-    ({"materialize_prompts.max_titles": 3}, {"materialize_prompts/text", *PROMPTS_WITH_CODES}),
+    ({"materialize_prompts.max_titles": 3}, PROMPTS_WITH_RATES),
     ({"materialize_prompts.max_tokens": 99}, {"materialize_prompts/text", *PROMPTS_WITH_CODES}),
-    ({"pretrain_hash.dim": 16}, {"pretrain_hash/binmf"}),
-    ({"pretrain_hash.lr": 0.5}, {"pretrain_hash/binmf", "pretrain_hash/wide"}),
+    ({"pretrain_hash.dim": 16}, {"pretrain_hash/taste", "pretrain_hash/binmf"}),
+    # No set has keys of the other recipe.
+    ({"pretrain_hash.lr": 0.5}, PAPER_CODES),
+    ({"pretrain_hash.vectors": "lightgcn"}, PAPER_CODES),
+    ({"pretrain_hash.taste.lr": 0.5}, TASTE_CODES),
+    ({"pretrain_hash.taste.dropout": 0.5}, TASTE_CODES),
+    ({"pretrain_hash.taste.distillation.neighbours": 9}, TASTE_CODES),
+    ({"codes.binmf": {}}, {"pretrain_hash/binmf"}),
+    ({"pretrain_hash.recipe": "paper"}, TASTE_CODES),
     ({"codes.wide": {"dim": 128}}, {"pretrain_hash/wide"}),
     ({"train_lora.train_rows.text": 9}, {"train_lora/text"}),
+    ({"train_lora.train_rows.titles_first": 9}, {"train_lora/text"}),
+    ({"train_lora.order": "phased"}, VARIANTS_WITH_CODES),  # step 1 says its own
+    ({"train_lora.labels": "hard"}, VARIANTS),
     ({"train_lora.train_rows.codes": 9}, VARIANTS_WITH_CODES),
     ({"train_lora.train_rows.ids_first": 0}, VARIANTS_WITH_CODES),
-    ({"train_lora.learning_rate": 0.1}, VARIANTS),
+    ({"train_lora.learning_rate": 0.1}, VARIANTS_WITH_CODES),  # likewise
+    ({"variants.text": {"prompts": "text", "start": "llm"}}, {"train_lora/text"}),
     ({"train_lora.tuning": "intuitive"}, {"train_lora/codes", "train_lora/compressed"}),
     (
         {"train_lora.lora.rank": 4},
@@ -255,7 +310,7 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"compare_llm.training.epochs": 2}, TRAINED),
     ({"compare_llm.protocol.score": "yes_logit"}, WITH_LLM),
     ({"predict.rows": 9}, WITH_LLM),
-    ({"seed": 2}, {*PROMPTS_WITH_CODES, *VARIANTS}),  # others list `seed` themselves
+    ({"seed": 2}, {*PROMPTS_WITH_RATES, *VARIANTS}),  # others list `seed` themselves
     ({"dataset": "ml-1m"}, {"fetch_data", "preprocess", "rows.json"}),
     ({"compare.methods": ["mf", "din"]}, {"rows.json"}),
     ({"compare_llm.methods": []}, {"rows.json"}),
@@ -267,10 +322,10 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The plan of everything, and of a further set of codes."""
+    """The plan of everything, and of further sets of codes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("before"))
-        planned({**EVERYTHING, "codes.wide": {"dim": 64}})
+        planned({**EVERYTHING, **FURTHER_CODES})
         return key_files()
 
 
@@ -280,7 +335,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_only_the_files_of_what_changed_differ(
     before: dict[str, str], changes: dict[str, Any], expected: set[str]
 ) -> None:
-    planned({**EVERYTHING, "codes.wide": {"dim": 64}, **changes})
+    planned({**EVERYTHING, **FURTHER_CODES, **changes})
     after = key_files()
     assert {name for name, text in after.items() if before.get(name) != text} == expected
 
@@ -318,7 +373,7 @@ def test_all_that_the_table_reads_of_a_row_is_written_by_one_item_of_one_stage()
         of_row += [paths.repeats] if kind in ("method", "codes") else []
         for place in of_row:
             assert written.count(place(name).as_posix()) == 1, place(name)
-    assert len([path for path in written if path.startswith("data/repeats/")]) == 6
+    assert len([path for path in written if path.startswith("data/repeats/")]) == 10
 
 
 def written_files(rows: dict[str, Any], changes: dict[str, Any]) -> list[str]:
@@ -381,10 +436,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"variants": {"text": VARIANT}}, "variants has no 'codes'; expected text"),
     ({"variants": {"codes": VARIANT}}, "variants has no 'text'; expected codes"),
     ({"prompts": {"text": {"content": "interactions"}}}, "prompts has no 'codes'; expected text"),
-    ({"prompts.codes": {"content": "codes/wide"}}, "codes has no 'wide'; expected binmf"),
+    ({"prompts.codes": {"content": "codes/wide"}}, "codes has no 'wide'; expected taste, binmf"),
     ({"prompts.codes": {"content": "titles"}}, "prompts.codes.content = 'titles': "),
     ({"variants.Own": VARIANT}, "variants.Own"),
     ({"codes.wide": {"dim": 12}}, "codes.wide.dim = 12: "),
+    ({"codes.wide": {"taste": {"dropout": 1.0}}}, "codes.wide.taste.dropout = 1.0: "),
+    ({"codes.wide": {"recipe": "old"}}, "codes.wide.recipe = 'old': input should be 'taste' or "),
     ({"codes": ["binmf"]}, "codes = ['binmf']: input should be a valid dictionary"),
     (
         {"compare_llm.methods": ["icl"], "compare_llm.icl.examples": -1},
@@ -418,7 +475,9 @@ def test_a_refusal_leaves_the_plan_as_it_was() -> None:
 
 def test_an_unknown_method_is_told_which_ones_fit() -> None:
     write_params({"compare.methods": ["icl"]})
-    with pytest.raises(InputError, match=r"; expected ctrl, din, lightgcn, mf, sasrec$"):
+    with pytest.raises(
+        InputError, match=r"; expected bias, ctrl, din, item_knn, item_mean, lightgcn, mf, sasrec$"
+    ):
         plan.main()
     write_params({"compare_llm.methods": ["mf"]})
     with pytest.raises(InputError, match=r"; expected icl, personprompt, prompt4nr$"):
@@ -432,4 +491,6 @@ def test_settings_of_methods_that_do_not_run_are_not_looked_at() -> None:
 
 def test_the_stage_says_how_many_rows_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     planned({"compare.methods": ["mf"]})
-    assert capsys.readouterr().out == "4 rows in the table: MF, BinMF, TALLRec, BinLLM\n"
+    assert capsys.readouterr().out == (
+        "5 rows in the table: MF, codes of taste, BinMF, TALLRec, BinLLM\n"
+    )

@@ -1,4 +1,7 @@
-"""The stage `pretrain_hash`, run for real on planted interactions."""
+"""The stage `pretrain_hash`, recipe `paper`, run for real on planted interactions.
+
+The recipe `taste`: test_taste.py.
+"""
 
 import io
 import json
@@ -23,22 +26,13 @@ from stages.collab.histories import HistoryRows
 from stages.collab.interactions import rows_of
 from stages.collab.recipes import PretrainHash, recipe
 from stages.io.params import load_section
-from stages.io.tables import (
-    INTERACTIONS,
-    ITEMS,
-    PREDICTIONS,
-    REPEATS,
-    SPLITS,
-    USERS,
-    read_table,
-    write_table,
-)
+from stages.io.tables import INTERACTIONS, PREDICTIONS, REPEATS, SPLITS, read_table, write_table
 from stages.measures.code_quality import bit_summary, bit_table, ranking_metrics
 from stages.measures.metrics.auc import auc
 from stages.measures.metrics.uauc import uauc
 from stages.pretrain_hash import main
 from tests.changed_params import ROOT, write_params
-from tests.planted import liked_before
+from tests.planted import write_planted
 from tests.refusals import assert_one_line
 
 ML_1M = ROOT.parent / "shared/data/ml-1m-split"
@@ -46,6 +40,7 @@ N_USERS, N_ITEMS, GROUPS = 60, 40, 4
 OUTPUTS = [
     "models/hash/binmf/codes.safetensors",
     "models/hash/binmf/codes.json",
+    "models/hash/binmf/rows.safetensors",
     "data/predictions/binmf.parquet",
     "data/repeats/binmf.parquet",
     "metrics/pretrain_hash/binmf.json",
@@ -71,34 +66,8 @@ def write_interactions(folder: Path, *, shuffled: bool = False) -> None:
     users = rng.integers(1, np.where(train, N_USERS, N_USERS + 1), n)
     items = rng.integers(1, np.where(train, N_ITEMS, N_ITEMS + 1), n)
     liked = (users % GROUPS == items % GROUPS) ^ (rng.random(n) < 0.1)
-    counts = {
-        "uid": np.bincount(users[train], minlength=N_USERS + 1),
-        "iid": np.bincount(items[train], minlength=N_ITEMS + 1),
-    }
-    least = np.minimum(counts["uid"][users], counts["iid"][items])
     liked = rng.permutation(liked) if shuffled else liked
-    rows = pd.DataFrame(
-        {
-            "row": np.arange(n),
-            "uid": users,
-            "iid": items,
-            "label": liked,
-            "timestamp": np.arange(n),
-            "history": liked_before(users, items, liked),
-            "seen": least > 0,
-            "warm": least > 3,
-        }
-    )
-    for name in SPLITS:
-        write_table(
-            rows[split == name].astype({"label": "int8"}), folder / f"{name}.parquet", INTERACTIONS
-        )
-    for key, name, schema in (("uid", "users", USERS), ("iid", "items", ITEMS)):
-        ids = np.arange(1, len(counts[key]))
-        table = pd.DataFrame({key: ids, "source_id": ids.astype(str), "n_train": counts[key][1:]})
-        if key == "iid":
-            table["title"] = "A title"
-        write_table(table, folder / f"{name}.parquet", schema)
+    write_planted(folder, users, items, liked, split, n_users=N_USERS, n_items=N_ITEMS)
 
 
 def write_settings(
@@ -108,8 +77,11 @@ def write_settings(
     seeds: int = 1,
     codes: dict[str, Any] | None = None,
 ) -> None:
-    """Writes the project's params with some keys of the stage changed, and other sets of codes."""
-    keys = {f"pretrain_hash.{key}": value for key, value in changes.items()}
+    """Writes the project's params with some keys of the stage changed, and other sets of codes.
+
+    The recipe is the paper's unless a set names another.
+    """
+    keys = {f"pretrain_hash.{key}": value for key, value in ({"recipe": "paper"} | changes).items()}
     write_params({"seed": seed, "compare.seeds": seeds, "codes": codes or {"binmf": {}}, **keys})
 
 
@@ -209,6 +181,27 @@ def test_codes_do_not_depend_on_test_rows(project: Path, changes: dict[str, Any]
     assert Path(OUTPUTS[0]).read_bytes() == before
 
 
+@pytest.mark.parametrize("changes", [{}, {"code_space": "01"}])
+def test_rows_have_their_users_code_and_the_likelihood_that_the_score_is_the_log_odds_of(
+    project: Path, changes: dict[str, Any]
+) -> None:
+    run({**changes, "epochs": 5})
+    codes = load_file("models/hash/binmf/codes.safetensors")
+    found = load_file("models/hash/binmf/rows.safetensors")
+    rows = {name: pd.read_parquet(f"data/interactions/{name}.parquet") for name in SPLITS}
+    everything = pd.concat(rows.values())
+    assert found["row"].tolist() == everything["row"].tolist()
+    assert (found["codes"] == codes["users"][everything["uid"]]).all()
+    taught = pd.concat([rows["train"], rows["valid"]])
+    assert found["taught"].tolist() == taught["row"].tolist()
+    users, items = (codes[name].astype(int) for name in ("users", "items"))
+    if changes.get("code_space") != "01":
+        users, items = 2 * users - 1, 2 * items - 1
+    scores = (users[taught["uid"]] * items[taught["iid"]]).sum(axis=1)
+    assert found["probability"].dtype == np.float32
+    np.testing.assert_allclose(found["probability"], 1 / (1 + np.exp(-scores)), rtol=1e-5)
+
+
 def test_only_sasrec_reads_histories(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = project / "data/interactions/test.parquet"
     rows = pd.read_parquet(path)
@@ -278,6 +271,7 @@ def test_the_row_is_told_how_the_fit_went_and_what_it_cost(project: Path) -> Non
         "dim": 16,
         "n_users": N_USERS,
         "n_items": N_ITEMS,
+        "recipe": "paper",
         "code_space": "pm1",
         **known["fit"],
         "valid_auc": known["valid_auc"],
@@ -344,6 +338,22 @@ def test_a_set_that_is_unknown_or_changes_to_a_bad_value_ends_in_one_line(
 
 
 BAD = [
+    ("recipe", "old"),
+    ("recipe", None),
+    ("taste.history", 0),
+    ("taste.c", 0),
+    ("taste.distillation.neighbours", 0),
+    ("taste.distillation.shrinkage", -1),
+    ("taste.distillation.steps", 0),
+    ("taste.distillation.rows", 0),
+    ("taste.distillation.lr", 0),
+    ("taste.user_vectors", 1),
+    ("taste.init_scale", 0),
+    ("taste.dropout", 1),
+    ("taste.history_dropout", 1),
+    ("taste.lr", 0),
+    ("taste.epochs", 0),
+    ("taste.sped", 3),
     ("vectors", "din"),
     ("vectors", None),
     ("graph_layers", -1),

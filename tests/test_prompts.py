@@ -19,6 +19,7 @@ from stages.io.tables import (
     ITEM_CODES,
     ITEMS,
     PROMPTS,
+    ROW_CODES,
     SPLITS,
     TEACHER,
     USER_CODES,
@@ -234,7 +235,7 @@ def settings_of(name: str, changes: dict[str, Any] | None = None) -> PromptSetti
 def test_the_projects_two_sets_are_titles_alone_and_titles_with_codes() -> None:
     text, codes = settings_of("text"), settings_of("codes")
     assert (text.codes, text.codes_folder, text.key()) == (None, None, TITLES_ALONE)
-    assert (codes.codes, codes.codes_folder) == ("binmf", Path("data/codes/binmf"))
+    assert (codes.codes, codes.codes_folder) == ("taste", Path("data/codes/taste"))
     assert codes.key() == WITH_CODES
 
 
@@ -242,7 +243,7 @@ def test_the_projects_two_sets_are_titles_alone_and_titles_with_codes() -> None:
 def test_what_an_entry_changes_overrides_the_section_and_compress_and_nothing_else() -> None:
     changed = {"max_titles": 3, "fields": ["titles", "rates", "codes"], "compress": True}
     settings = settings_of(
-        "other", {"prompts.other": {"content": "codes/binmf", "changes": changed}}
+        "other", {"prompts.other": {"content": "codes/taste", "changes": changed}}
     )
     assert settings.key() == WITH_CODES | changed
     assert prompt_settings("codes").key() == WITH_CODES
@@ -255,9 +256,9 @@ def test_what_an_entry_changes_overrides_the_section_and_compress_and_nothing_el
     [
         ("interactions", ["rates", "titles"], ("titles", "rates"), TITLES_ALONE),
         ("interactions", ["codes", "rates"], ("rates",), RATES | {"max_tokens": None}),
-        ("codes/binmf", ["codes", "titles", "rates"], ("titles", "rates", "codes"), WITH_CODES),
-        ("codes/binmf", ["codes"], ("codes",), CODES_ALONE),
-        ("codes/binmf", ["titles"], ("titles",), {"max_titles": 10, "max_tokens": None}),
+        ("codes/taste", ["codes", "titles", "rates"], ("titles", "rates", "codes"), WITH_CODES),
+        ("codes/taste", ["codes"], ("codes",), CODES_ALONE),
+        ("codes/taste", ["titles"], ("titles",), {"max_titles": 10, "max_tokens": None}),
     ],
 )
 def test_fields_stand_in_one_order_and_the_key_holds_what_they_need(
@@ -274,7 +275,7 @@ def test_fields_stand_in_one_order_and_the_key_holds_what_they_need(
 def test_an_entry_says_itself_how_its_codes_are_written(general: bool) -> None:
     changes: dict[str, Any] = {"compress": general}
     for name, own in (("bits", False), ("dotted", True)):
-        changes[f"prompts.{name}"] = {"content": "codes/binmf", "changes": {"compress": own}}
+        changes[f"prompts.{name}"] = {"content": "codes/taste", "changes": {"compress": own}}
     write_params(changes)
     found = {name: prompt_settings(name).compress for name in ("bits", "dotted", "codes", "text")}
     assert found == {"bits": False, "dotted": True, "codes": general, "text": None}
@@ -294,7 +295,7 @@ def test_a_set_of_prompts_may_hold_another_set_of_codes() -> None:
     [
         ({"content": "codes"}, "prompts.other.content = 'codes': "),
         ({"content": "codes/Bin MF"}, "prompts.other.content = 'codes/Bin MF': "),
-        ({"content": "codes/none"}, "codes has no 'none'; expected binmf"),
+        ({"content": "codes/none"}, "codes has no 'none'; expected taste, binmf"),
         ({}, "prompts.other.content is missing"),
         ({"content": "interactions", "max_titles": 3}, "prompts.other.max_titles is unknown"),
         ({"content": "interactions", "changes": 3}, "prompts.other.changes = 3: "),
@@ -303,23 +304,23 @@ def test_a_set_of_prompts_may_hold_another_set_of_codes() -> None:
             "prompts.other.changes.max_titles = -1: ",
         ),
         (
-            {"content": "codes/binmf", "changes": {"flip_bits": 0.6}},
+            {"content": "codes/taste", "changes": {"flip_bits": 0.6}},
             "prompts.other.changes.flip_bits = 0.6: ",
         ),
         (
-            {"content": "codes/binmf", "changes": {"fields": []}},
+            {"content": "codes/taste", "changes": {"fields": []}},
             "prompts.other.changes.fields = []: list should have at least 1 item",
         ),
         (
-            {"content": "codes/binmf", "changes": {"fields": ["codes", "titles", "codes"]}},
+            {"content": "codes/taste", "changes": {"fields": ["codes", "titles", "codes"]}},
             "prompts.other.changes.fields = ['codes', 'titles', 'codes']: value error, 'codes' st",
         ),
         (
-            {"content": "codes/binmf", "changes": {"fields": "codes"}},
+            {"content": "codes/taste", "changes": {"fields": "codes"}},
             "prompts.other.changes.fields = 'codes': input should be a valid list",
         ),
         (
-            {"content": "codes/binmf", "changes": {"fields": ["text"]}},
+            {"content": "codes/taste", "changes": {"fields": ["text"]}},
             "prompts.other.changes.fields.0 = 'text': input should be 'titles', 'rates' or 'code",
         ),
         (
@@ -335,11 +336,11 @@ def test_a_set_of_prompts_may_hold_another_set_of_codes() -> None:
             "prompts.other.changes.rate_folds = 1: ",
         ),
         (
-            {"content": "codes/binmf", "changes": {"rows": 1}},
+            {"content": "codes/taste", "changes": {"rows": 1}},
             "prompts.other.changes.rows is unknown; allowed in prompts.other.changes: max_titles, ",
         ),
         (
-            {"content": "codes/binmf", "changes": {"compress": "yes"}},
+            {"content": "codes/taste", "changes": {"compress": "yes"}},
             "prompts.other.changes.compress = 'yes': expected true or false",
         ),
     ],
@@ -362,7 +363,7 @@ def test_an_unknown_set_of_prompts_is_one_line_that_names_the_known_ones() -> No
 
 @pytest.mark.usefixtures("folder")
 def test_a_bad_value_of_the_section_is_named_there_though_an_entry_changes_others() -> None:
-    entry = {"content": "codes/binmf", "changes": {"fields": ["codes"]}}
+    entry = {"content": "codes/taste", "changes": {"fields": ["codes"]}}
     changes = {"prompts.other": entry, "materialize_prompts.max_titles": -1}
     with pytest.raises(InputError, match=r"^params\.yaml: materialize_prompts\.max_titles = -1: "):
         settings_of("other", changes)
@@ -374,8 +375,11 @@ FILMS = ["Alien", "Brazil", "Casablanca", "Dune", "Eraser"]
 
 
 def write_data(folder: Path) -> None:
-    """Three users who liked the films before each row's own, two sets of codes, one untrained."""
-    interactions, codes = folder / "data/interactions", folder / "data/codes/binmf"
+    """Three users who liked the films before each row's own, codes that follow them, one untrained.
+
+    No row has the code of its user as of now.
+    """
+    interactions, codes = folder / "data/interactions", folder / "data/codes/taste"
     iids = range(1, len(FILMS) + 1)
     for number, split in enumerate(SPLITS):
         rows = pd.DataFrame(
@@ -400,9 +404,20 @@ def write_data(folder: Path) -> None:
             "trained": [i != 2 for i in ids],
         }
         write_table(pd.DataFrame(table), codes / f"{name}.parquet", schema)
+    of_rows = {"row": range(3 * len(FILMS) * 3), "packed": []}
+    for split in SPLITS:
+        rows = pd.read_parquet(interactions / f"{split}.parquet")
+        of_rows["packed"] += [
+            code_at(uid, len(h)) for uid, h in zip(rows.uid, rows.history, strict=True)
+        ]
+    write_table(pd.DataFrame(of_rows), codes / "rows.parquet", ROW_CODES)
     taught = np.arange(2 * len(FILMS) * 3)[::-1]  # train and validation rows
     table = {"row": taught, "probability": probability_of(taught)}
     write_table(pd.DataFrame(table), codes / "teacher.parquet", TEACHER)
+
+
+def code_at(uid: int, likes: int) -> bytes:
+    return bytes([16 * uid, 100 + likes])
 
 
 def probability_of(row: np.ndarray) -> np.ndarray:
@@ -427,10 +442,10 @@ def written(settings: PromptSettings, llm: Path) -> dict[str, pa.Table]:
 
 SETS = {
     "text": {"content": "interactions", "changes": {"fields": ["titles"]}},
-    "codes": {"content": "codes/binmf"},
-    "id_only": {"content": "codes/binmf", "changes": {"fields": ["codes"]}},
+    "codes": {"content": "codes/taste"},
+    "id_only": {"content": "codes/taste", "changes": {"fields": ["codes"]}},
     "rates": {"content": "interactions", "changes": {"fields": ["titles", "rates"]}},
-    "taught": {"content": "codes/binmf", "changes": {"fields": ["titles"]}},
+    "taught": {"content": "codes/taste", "changes": {"fields": ["titles"]}},
 }
 NOISE = {"materialize_prompts.flip_bits": 0.2}  # without it the seed shapes no codes
 BEFORE: dict[str, Any] = {**NOISE, **{f"prompts.{name}": entry for name, entry in SETS.items()}}
@@ -536,11 +551,46 @@ def test_only_train_rows_meet_noise(folder: Path, tiny_llm_folder: Path) -> None
     assert changed == {"train", "train_ids"}
 
 
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("untrained", ["learned", "word"])
+def test_a_prompt_shows_its_rows_own_code_or_the_word_for_untrained_users(
+    folder: Path, tiny_llm_folder: Path, compress: bool, untrained: str
+) -> None:
+    write_data(folder)
+    key = "materialize_prompts.untrained_codes"
+    tables = written(settings_of("codes", {key: untrained, "compress": compress}), tiny_llm_folder)
+    assert set(tables) == {*SPLITS, "train_ids"}
+    form = to_dotted if compress else unpack
+    for name, table in tables.items():
+        split = "train" if name == "train_ids" else name
+        rows = read_table(Path(f"data/interactions/{split}.parquet"), INTERACTIONS)
+        likes = dict(
+            zip(rows["row"].to_pylist(), map(len, rows["history"].to_pylist()), strict=True)
+        )
+        for row in table.to_pylist():
+            code = form(code_at(row["uid"], likes[row["row"]]))
+            if untrained == "word" and row["uid"] == 2:
+                code = UNKNOWN
+            assert row["prefix"].splitlines()[-1] == f"User code: {code}"
+
+
+def test_a_row_that_nobody_has_answered_shows_the_users_code_as_of_now() -> None:
+    now, third, fourth = "00000001", "00000010", "00000100"
+    of_rows = {3: third, 4: fourth}
+    content = Content({1: "Alien"}, True, 10, {7: now}, {1: "11110000"}, of_rows)
+    rows = {"row": [3, 4, 5, 6], "uid": [7] * 4, "iid": [1] * 4, "history": [[], [1], [1, 1], [1]]}
+    found = [row.user_code for row in content.rows(pa.table(rows))]
+    assert found == [third, fourth, now, now]
+    noisy = content.rows(pa.table(rows), Flips(0.5, np.random.default_rng(1)))
+    assert [row.user_code for row in noisy] != found
+    assert {len(str(row.user_code)) for row in noisy} == {8}
+
+
 def test_codes_of_other_items_are_refused(folder: Path) -> None:
     write_data(folder)
-    path = folder / "data/codes/binmf/items.parquet"
+    path = folder / "data/codes/taste/items.parquet"
     write_table(read_table(path, ITEM_CODES).slice(1), path, ITEM_CODES)
-    with pytest.raises(InputError, match="data/codes/binmf: codes of other items than in"):
+    with pytest.raises(InputError, match="data/codes/taste: codes of other items than in"):
         read_content(settings_of("codes"), Path("data/interactions"))
 
 
@@ -671,7 +721,7 @@ def test_codes_that_teach_not_all_rows_are_refused(
     folder: Path, tiny_llm_folder: Path, missing: str
 ) -> None:
     write_data(folder)
-    path = Path("data/codes/binmf/teacher.parquet")
+    path = Path("data/codes/taste/teacher.parquet")
     table = read_table(path, TEACHER).to_pandas()
     if missing == "row":
         table = table[table["row"] != 17]

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from stages.io.errors import InputError, run_stage
 from stages.io.progress import Progress
-from stages.io.tables import ITEM_CODES, ITEMS, SPLITS, TEACHER, USERS, write_table
+from stages.io.tables import ITEM_CODES, ITEMS, SPLITS, USERS, write_table
 from stages.llm import partial_scores as partial
 from stages.llm.adapters import add_adapter, load_adapter, trainable_parameters
 from stages.llm.load import Llm, load_llm
@@ -48,13 +48,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_llm_folder: Path) -> 
         write_params(PARAMS)
         write_raw()
         stage("preprocess")
-        rng = np.random.default_rng(3)
-        sizes = {name: len(pd.read_parquet(f"data/interactions/{name}.parquet")) for name in CODED}
-        codes = {name: rng.random((n + 1, 16)) < 0.5 for name, n in sizes.items()}
-        Path("models/hash/binmf").mkdir(parents=True)
-        save_file(codes, "models/hash/binmf/codes.safetensors")
-        stage("export_codes", "binmf")
-        write_teacher(Path("data/codes/binmf/teacher.parquet"))
+        write_random_codes(Path("models/hash/taste"))
+        stage("export_codes", "taste")
         for kind in ("text", "codes"):
             stage("materialize_prompts", kind)
             write_random_adapter(tiny_llm_folder, Path("models/adapters") / kind)
@@ -110,10 +105,25 @@ def write_random_adapter(llm_folder: Path, folder: Path) -> None:
     write_adapter(llm, Tuned(weights, [], {"rows": 8.0}, 0.0), "yes_minus_no", folder)
 
 
-def write_teacher(path: Path) -> None:
-    """Says of all rows that they are as likely liked as not: the adapters here learn nothing."""
-    rows = [pd.read_parquet(f"data/interactions/{split}.parquet")["row"] for split in SPLITS[:2]]
-    write_table(pd.DataFrame({"row": pd.concat(rows), "probability": 0.5}), path, TEACHER)
+def write_random_codes(folder: Path) -> None:
+    """Codes that a user's rows have not in common, but those at what they have liked to this day.
+
+    All rows are as likely liked as not: the adapters here learn nothing.
+    """
+    rng = np.random.default_rng(3)
+    sizes = {name: len(pd.read_parquet(f"data/interactions/{name}.parquet")) for name in CODED}
+    codes = {name: rng.random((n + 1, 16)) < 0.5 for name, n in sizes.items()}
+    splits = [pd.read_parquet(f"data/interactions/{split}.parquet") for split in SPLITS]
+    taught = np.sort(pd.concat(splits[:2])["row"].to_numpy())
+    rows = pd.concat(splits).sort_values("row")
+    of_rows = rng.random((len(rows), 16)) < 0.5
+    likes_left = rows[::-1].groupby("uid")["label"].cumsum()[::-1].to_numpy()
+    of_rows[likes_left == 0] = codes["users"][rows["uid"]][likes_left == 0]
+    folder.mkdir(parents=True)
+    save_file(codes, folder / "codes.safetensors")
+    found = {"row": rows["row"].to_numpy(), "codes": of_rows, "taught": taught}
+    probability = np.full(len(taught), 0.5, dtype=np.float32)
+    save_file({**found, "probability": probability}, folder / "rows.safetensors")
 
 
 def stage(name: str, *words: str) -> None:
@@ -181,6 +191,15 @@ def test_a_test_row_with_todays_history_has_the_prompt_that_the_pipeline_wrote(
         (prompt,) = prompts(kind, np.array([[row.uid, row.iid]]), llm)
         assert prompt.prefix == written.loc[row.row, "prefix"]
         assert prompt.suffix == written.loc[row.row, "suffix"]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_pair_shows_the_users_code_as_of_now_whatever_code_their_rows_had(llm: Llm) -> None:
+    users, items = everybody()
+    pairs = np.array([[uid, iid] for uid in users.number for iid in items.number[:3]])
+    bits = pd.read_parquet("data/codes/taste/users.parquet").set_index("uid")["bits"]
+    for (uid, _), prompt in zip(pairs, prompts("codes", pairs, llm), strict=True):
+        assert f"User code: {bits[uid]}" in prompt.prefix.splitlines()
 
 
 @pytest.mark.usefixtures("project")
@@ -401,7 +420,8 @@ def test_a_bad_question_ends_in_one_line(
         "params.yaml",
         "data/interactions/users.parquet",
         "data/interactions/valid.parquet",
-        "data/codes/binmf/items.parquet",
+        "data/codes/taste/items.parquet",
+        "data/codes/taste/rows.parquet",
         "models/adapters/codes/tuning.json",
         "models/adapters/codes/adapter_model.safetensors",
     ],
@@ -429,7 +449,7 @@ def test_a_missing_llm_is_named(recommend: Command, capsys: pytest.CaptureFixtur
 def test_codes_of_other_items_are_refused(
     recommend: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = Path("data/codes/binmf/items.parquet")
+    path = Path("data/codes/taste/items.parquet")
     write_table(pd.read_parquet(path).tail(-1), path, ITEM_CODES)
     assert "codes of other items" in refused(recommend, capsys, "codes", "--user", "ann-1")
 

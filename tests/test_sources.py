@@ -304,7 +304,7 @@ ARROWS = {
     "collab": {"io", "measures", "prompts"},
     "datasets": {"io"},
     "llm": {"io", "measures", "prompts"},
-    "methods": {"io", "prompts", "collab", "llm"},
+    "methods": {"io", "measures", "prompts", "collab", "llm"},
     "recommend": {"io", "prompts", "llm"},
     "planning": {"io", "measures", "prompts", "collab", "datasets", "llm", "methods"},
     "a stage": {

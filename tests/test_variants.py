@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 from stages.io.errors import InputError
+from stages.io.params import load_section
 from stages.io.seeds import derived_seed
 from stages.io.tables import PROMPTS, write_table
+from stages.llm.params import TrainLora
 from stages.llm.steps import train_step
 from stages.llm.tune import LabelledPrompts
 from stages.llm.variants import TrainingSettings, training_settings
@@ -22,8 +24,10 @@ from tests.changed_params import ROOT, write_params
 
 STEP_1 = Path("models/adapters/text")
 # Step 1 begins on candidates' titles alone, step 2 on prompts without titles.
-OF_TITLES = {"train_titles": 2000, "train": 400}
-BOTH_PHASES = {"train_ids": 1000, "train": 600}
+OF_TITLES = {"train_titles": 3000, "train": 300}
+BOTH_PHASES = {"train_ids": 1500, "train": 600}
+# What step 1 changes in the section.
+OF_STEP_1 = {"learning_rate": 1e-3, "order": "phased"}
 SHOWN = ("rates", "id_only", "intuitive", "compressed")
 
 
@@ -64,13 +68,22 @@ def test_step_2_goes_on_from_step_1_on_prompts_with_codes() -> None:
     assert codes.seed == derived_seed(1, "train_lora codes")
 
 
-def test_rates_without_codes_train_as_step_1_does_and_go_on_from_it() -> None:
+def test_step_1_takes_larger_steps_than_others_and_short_rows_first() -> None:
+    text, codes = settings_of("text"), training_settings("codes")
+    assert text.section == codes.section.model_copy(update=OF_STEP_1) != codes.section
+    section = load_section(TrainLora, "train_lora")
+    assert codes.section == section
+
+
+def test_rates_without_codes_train_on_step_1s_rows_and_go_on_from_it() -> None:
     write_shown_entries()
     rates, text = training_settings("rates"), training_settings("text")
     assert (rates.prompts, rates.has_codes, rates.start) == ("rates", False, STEP_1)
     assert rates.shown == ("titles", "rates")
     assert rates.phases() == text.phases() == OF_TITLES
-    assert (rates.section, rates.seed) == (text.section, text.seed)
+    assert rates.seed == text.seed
+    assert rates.section == training_settings("codes").section
+    assert rates.section.model_copy(update=OF_STEP_1) == text.section
 
 
 @pytest.mark.parametrize(
@@ -78,7 +91,7 @@ def test_rates_without_codes_train_as_step_1_does_and_go_on_from_it() -> None:
     [
         (["titles"], OF_TITLES),
         (["titles", "rates"], OF_TITLES),
-        (["rates"], {"train": 400}),
+        (["rates"], {"train": 300}),
         (["codes"], BOTH_PHASES),
         (["rates", "codes"], BOTH_PHASES),
     ],
@@ -138,7 +151,7 @@ def test_what_an_entry_changes_overrides_the_section_parts_within_parts() -> Non
     found, codes = settings_of("other", {"variants.other": entry}), training_settings("codes")
     assert found.section.learning_rate == 0.25
     assert found.section.lora == codes.section.lora.model_copy(update={"rank": 3})
-    assert found.phases() == {"train_ids": 1000, "train": None}
+    assert found.phases() == {"train_ids": 1500, "train": None}
     unchanged = {"learning_rate", "lora", "train_rows"}
     assert found.section.model_dump(exclude=unchanged) == codes.section.model_dump(
         exclude=unchanged
@@ -174,13 +187,14 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"train_lora.learning_rate": 1.0}, ALL),
+        ({"train_lora.learning_rate": 1.0}, ALL - {"text"}),  # which changes it
+        ({"variants.text.changes": {}}, {"text"}),
         ({"train_lora.score": "yes_logit"}, ALL),
         ({"train_lora.valid_rows": None}, ALL),
         ({"train_lora.labels": "mix"}, ALL),
         ({"seed": 2}, ALL),
         ({"train_lora.lora.rank": 4}, ALL - {"codes"}),  # step 2 takes the adapter as it is
-        ({"train_lora.order": "phased"}, {"text", "codes", "intuitive"}),
+        ({"train_lora.order": "phased"}, {"codes", "intuitive"}),
         ({"train_lora.train_rows.titles_first": 40}, {"text"}),
         ({"train_lora.train_rows.text": 40}, {"text", "whole"}),
         ({"train_lora.train_rows.ids_first": 40}, {"codes", "intuitive"}),
@@ -249,7 +263,7 @@ def trained_on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[LabelledPr
 def test_short_rows_come_first_or_mixed_with_whole_ones(
     trained_on: Callable[..., list[LabelledPrompts]], name: str, short: str, order: str
 ) -> None:
-    train = trained_on(name, {"train_lora.order": order})
+    train = trained_on(name, {"train_lora.order": order, f"variants.{name}.changes": {}})
     assert all(len(phase.prompts) == len(phase.prefixes or []) for phase in train)
     found = [Counter(prompt.split()[-2] for prompt in phase.prompts) for phase in train]
     mixed, phased = [{short: 6, "train": 8}], [{short: 6}, {"train": 8}]

@@ -17,6 +17,7 @@ from stages.collab.hashing import binarise
 from stages.collab.histories import PADDING
 from stages.collab.recipes import Distillation
 from stages.collab.taste import TasteVectors
+from stages.io.errors import InputError
 from stages.io.progress import Progress
 
 # Rows of which an item's mean is taken, and the share of the steps in which bits turn hard.
@@ -45,9 +46,17 @@ def distil(
         settings: steps, rows per step and step size.
         dim: bits of a code.
         rng: source of initial values, of the rows drawn and of the elements replaced by signs.
+
+    Raises:
+        InputError: no row has a liked item before it.
     """
-    vectors = from_factors(similarities, dim, rng)
     histories = histories[(histories != PADDING).any(1)]
+    if not len(histories):
+        raise InputError(
+            "pretrain_hash: no train row has a liked item before it, which codes of taste are made "
+            "of; expected several rows per user, or set pretrain_hash.recipe to paper"
+        )
+    vectors = from_factors(similarities, dim, rng)
     teacher = _Teacher(similarities, histories, weights, rng)
     scale = torch.nn.Parameter(torch.tensor(dim**-0.5))
     adam = torch.optim.Adam([*vectors.parameters(), scale], lr=settings.lr, fused=True)

@@ -21,6 +21,8 @@ from stages.measures.slices import sliced_metrics
 LOPSIDED = 0.95
 # Codes have collapsed where fewer are distinct, or more of the inner product is additive.
 FEWEST_DISTINCT, MOST_ADDITIVE = 0.5, 0.5
+# Of a variance of whole numbers: less is none at all.
+ROUNDING = 1e-12
 
 
 def code_quality(
@@ -106,7 +108,7 @@ def additive_share(users: NDArray, items: NDArray) -> float | None:
     of_users, of_items = (np.atleast_2d(np.cov(s.T, bias=True)) for s in (users, items))
     main = mean_item @ of_users @ mean_item + mean_user @ of_items @ mean_user
     whole = main + (of_users * of_items).sum()
-    return float(main / whole) if whole > 0 else None
+    return float(main / whole) if whole > ROUNDING else None
 
 
 def health_line(name: str, quality: Mapping[str, Any]) -> str:
@@ -123,12 +125,15 @@ def health_line(name: str, quality: Mapping[str, Any]) -> str:
         f"{user['effective_bits']:.1f} and {item['effective_bits']:.1f} effective bits; "
         f"{additive} of the inner product is user plus item"
     )
-    few = min(user["distinct"], item["distinct"]) < FEWEST_DISTINCT
-    if few or share is None or share > MOST_ADDITIVE:
-        line += (
-            f"\nwarning: the codes {name} have collapsed: they say how kind users and how good "
-            "items are, and little of what tells users apart"
+    reasons = []
+    if min(user["distinct"], item["distinct"]) < FEWEST_DISTINCT:
+        reasons.append("many users or items share one code")
+    if share is None or share > MOST_ADDITIVE:
+        reasons.append(
+            "their product says how kind users and how good items are, not who likes what"
         )
+    if reasons:
+        line += f"\nwarning: the codes {name} have collapsed: {'; '.join(reasons)}"
     return line
 
 

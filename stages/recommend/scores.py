@@ -1,6 +1,7 @@
 """Scores of pairs of user and item, the prompt built as the adapter met it in training."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,8 @@ def prompts_of(
             "history": pa.array([histories[uid] for uid in uids], pa.list_(pa.int32())),
         }
     )
-    return build_prompts(content.rows(rows), tokenizer, max_tokens).prompts
+    as_of_now = replace(content, row_codes={})  # these rows are none of the interactions
+    return build_prompts(as_of_now.rows(rows), tokenizer, max_tokens).prompts
 
 
 def score_pairs(
