@@ -38,6 +38,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 FOUND = Path("benchmarks/searches/codes.json")
 DRAWS = 1000
+_METRICS = ("auc", "uauc")
+_SHOWN = ("valid_auc", "test_auc", "test_uauc")
 
 
 def main() -> None:
@@ -58,6 +60,21 @@ def main() -> None:
             print(name, recipe, json.dumps(of_data[recipe]), flush=True)
             args.to.parent.mkdir(parents=True, exist_ok=True)
             args.to.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(markdown(found))
+
+
+def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns the table that docs/hash-search.md shows of a search's results."""
+    head = ["data", "codes", "valid AUC", "test AUC", "test UAUC", "AUC above bias"]
+    head += ["UAUC above bias", "distinct users, items", "additive"]
+    lines = [head, ["---"] * len(head)]
+    for name, recipes in found.items():
+        for recipe, it in recipes.items():
+            cells = [f"{mean:.4f} ± {sd:.4f}" for mean, sd in map(it.get, _SHOWN)]
+            cells += ["{:+.4f} [{:+.4f}, {:+.4f}]".format(*it["above_bias"][m]) for m in _METRICS]
+            shares = [f"{it[key][0]:.0%}" for key in ("distinct_users", "distinct_items")]
+            lines.append([name, recipe, *cells, ", ".join(shares), f"{it['additive'][0]:.0%}"])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def measured(folder: Path, changes: Mapping[str, Any], seeds: int) -> dict[str, Any]:
@@ -105,7 +122,7 @@ def _above(data: Interactions, ours: list[np.ndarray], bias: np.ndarray) -> dict
     draws = draw_users(uids, DRAWS, generator(1, "search_codes"))
     drawn = [bootstrap(uids, labels, scores, draws) for scores in (*ours, bias)]
     found = {}
-    for metric in ("auc", "uauc"):
+    for metric in _METRICS:
         values = [ranking_metrics(test, scores)[metric] for scores in (*ours, bias)]
         replicates = np.mean([getattr(d, metric) for d in drawn[:-1]], axis=0)
         span = interval(replicates - getattr(drawn[-1], metric), 0.95) or {}
