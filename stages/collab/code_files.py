@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from stages.collab.tensor_file import read_tensors
 from stages.io.errors import InputError
 from stages.io.tables import replacing, write_json
 from stages.prompts.codes import pack_rows, to_dotted, unpack
@@ -87,12 +87,7 @@ def read_codes(path: Path) -> dict[str, NDArray[np.bool_]]:
     Raises:
         InputError: the file is missing, no safetensors, or holds something else.
     """
-    try:
-        codes = load_file(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `dvc repro`") from None
-    except SafetensorError as error:
-        raise InputError(f"{path}: no safetensors file: {error}") from None
+    codes = read_tensors(path, load_file)
     for name in ("users", "items"):
         if name not in codes or codes[name].dtype != np.bool_ or codes[name].ndim != 2:
             raise InputError(f"{path}: expected bool matrices users and items, found {list(codes)}")
@@ -105,12 +100,7 @@ def read_codes_of_rows(path: Path) -> CodesOfRows:
     Raises:
         InputError: the file is missing, no safetensors, or holds something else.
     """
-    try:
-        found = load_file(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `dvc repro`") from None
-    except SafetensorError as error:
-        raise InputError(f"{path}: no safetensors file: {error}") from None
+    found = read_tensors(path, load_file)
     expected = {"row", "codes", "taught", "probability"}
     if set(found) != expected:
         raise InputError(f"{path}: holds {sorted(found)}, expected {sorted(expected)}")

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from stages.collab.tensor_file import read_tensors
 from stages.io.errors import InputError
 from stages.io.tables import replacing
 
@@ -40,12 +40,7 @@ def read_vectors(path: Path, *, n_users: int, n_items: int) -> tuple[Tensor, Ten
         InputError: the file is missing, no safetensors, lacks a side, or holds vectors of other
             numbers or lengths, or such that are not finite.
     """
-    try:
-        found = load_file(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `dvc repro`") from None
-    except SafetensorError as error:
-        raise InputError(f"{path}: no safetensors file: {error}") from None
+    found = read_tensors(path, load_file)
     if set(found) != {"users", "items"}:
         raise InputError(f"{path}: holds {sorted(found)}, expected vectors of users and items")
     for name, n in (("users", n_users), ("items", n_items)):
