@@ -18,8 +18,9 @@ from stages.collab import item_neighbours
 from stages.collab.fitting import Rows
 from stages.collab.interactions import Interactions
 from stages.collab.item_neighbours import ItemNeighbours, find_neighbours
-from stages.collab.main_effects import fit_main_effects, one_hot
+from stages.collab.main_effects import logits, main_effects
 from stages.io.errors import InputError
+from stages.prompts.main_effects import levels, one_hot
 from tests.changed_params import ROOT
 
 N_USERS, N_ITEMS = 30, 20
@@ -45,37 +46,37 @@ def test_the_fit_is_that_of_scikit_learn_on_dense_indicators() -> None:
     train = rows()
     users, items = train.users.numpy()[:, None], train.items.numpy()[:, None]
     dense = np.hstack([users == np.arange(N_USERS + 1), items == np.arange(N_ITEMS + 1)])
-    assert np.array_equal(one_hot(train, N_USERS, N_ITEMS).toarray(), dense)
+    assert np.array_equal(one_hot(users.ravel(), items.ravel(), N_USERS, N_ITEMS).toarray(), dense)
     oracle = LogisticRegression(C=0.7, solver="newton-cholesky", tol=1e-8)
     oracle.fit(dense.astype(float), train.labels.numpy())
-    found = fit_main_effects(interactions(train), c=0.7)
-    assert found.logits(train) == pytest.approx(oracle.decision_function(dense), abs=1e-4)
+    found = main_effects(interactions(train), c=0.7)
+    assert logits(found, train) == pytest.approx(oracle.decision_function(dense), abs=1e-4)
     assert found.intercept == pytest.approx(oracle.intercept_[0], abs=1e-4)
     assert np.r_[found.users, found.items] == pytest.approx(oracle.coef_[0], abs=1e-4)
 
 
 def test_more_likes_of_a_user_or_an_item_raise_their_effect() -> None:
     train = rows()
-    before = fit_main_effects(interactions(train), c=1.0)
+    before = main_effects(interactions(train), c=1.0)
     for side in ("users", "items"):
         ids = getattr(train, side)
         labels = train.labels.clone()
         labels[ids == 7] = 1
-        after = fit_main_effects(interactions(Rows(train.users, train.items, labels)), c=1.0)
+        after = main_effects(interactions(Rows(train.users, train.items, labels)), c=1.0)
         assert getattr(after, side)[7] > getattr(before, side)[7]
 
 
 def test_whoever_has_no_train_row_has_no_effect() -> None:
-    found = fit_main_effects(interactions(rows()), c=1.0)
+    found = main_effects(interactions(rows()), c=1.0)
     for effects, unknown in ((found.users, N_USERS), (found.items, N_ITEMS)):
         assert effects[0] == effects[unknown] == 0
     asked = Rows.of(np.array([N_USERS]), np.array([N_ITEMS]), np.array([1]))
-    assert found.logits(asked)[0] == found.intercept
+    assert logits(found, asked)[0] == found.intercept
 
 
 def test_a_weaker_penalty_gives_larger_effects() -> None:
     train = interactions(rows())
-    norms = [np.linalg.norm(fit_main_effects(train, c=c).items) for c in (0.01, 0.1, 1.0)]
+    norms = [np.linalg.norm(main_effects(train, c=c).items) for c in (0.01, 0.1, 1.0)]
     assert norms == sorted(norms)
 
 
@@ -84,7 +85,11 @@ def test_train_rows_with_one_label_are_refused(label: int) -> None:
     ids = np.arange(1, 6)
     train = Rows.of(ids, ids, np.full(5, label))
     with pytest.raises(InputError, match=f"train: {5 * label} of 5 rows are positive; a fit needs"):
-        fit_main_effects(interactions(train), c=1.0)
+        main_effects(interactions(train), c=1.0)
+
+
+def test_a_level_is_one_digit_5_what_is_average_and_rises_with_the_effect() -> None:
+    assert levels(np.array([0.0, 0.29, 0.31, -0.31, 1.2, 9.0, -9.0])) == list("5564791")
 
 
 # Item neighbours.

@@ -264,7 +264,7 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
             *("train_lora/codes", "train_lora/intuitive", "train_lora/compressed"),
         },
     ),
-    ({"materialize_prompts.rate_strength": 1.0}, PROMPTS_WITH_RATES),
+    ({"materialize_prompts.rate_c": 1.0}, PROMPTS_WITH_RATES),
     ({"materialize_prompts.rate_folds": 2}, PROMPTS_WITH_RATES),
     ({"materialize_prompts.flip_bits": 0.1}, PROMPTS_WITH_CODES),
     ({"materialize_prompts.untrained_codes": "word"}, PROMPTS_WITH_CODES),

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from stages.io.errors import InputError
 from stages.io.tables import (
@@ -28,7 +29,14 @@ from stages.io.tables import (
 )
 from stages.prompts.codes import from_dotted, pack, to_dotted, unpack
 from stages.prompts.content import Content, Flips, read_content
-from stages.prompts.rates import LikeRates, fold_of_rows, percents
+from stages.prompts.main_effects import (
+    FoldedEffects,
+    MainEffects,
+    fit_main_effects,
+    fit_out_of_fold,
+    fold_of_rows,
+    levels,
+)
 from stages.prompts.rows import TRAINING_GROUP_ROWS, read_prompts, sample_groups
 from stages.prompts.settings import PromptSettings, prompt_settings
 from stages.prompts.text import (
@@ -45,7 +53,7 @@ from stages.prompts.write import teachers_of, texts_of, train_rates, write_promp
 from tests.changed_params import write_params
 
 FULL = Row(7, ["Fargo (1996)", "Heat (1995)"], "Alien (1979)", "0101", "1100")
-RATED = replace(FULL, user_rate="63%", item_rate="71%")
+RATED = replace(FULL, user_rate="6", item_rate="7")
 
 
 def text_of(row: Row) -> str:
@@ -77,19 +85,16 @@ def test_id_only_prompts_hold_no_title() -> None:
 def test_rates_stand_between_titles_and_codes() -> None:
     assert build_prompt(RATED).prefix.splitlines() == [
         'Items the user liked: "Fargo (1996)", "Heat (1995)"',
-        "User likes: 63% of items",
+        "User kindness: 6",
         "User code: 0101",
     ]
     assert build_prompt(RATED).suffix.splitlines() == [
         "",
         'Item: "Alien (1979)"',
-        "Item liked by: 71% of users",
+        "Item appeal: 7",
         "Item code: 1100",
         QUESTION,
     ]
-    unknown = build_prompt(replace(RATED, user_rate=UNKNOWN, item_rate=UNKNOWN))
-    assert "User likes: unknown\n" in unknown.prefix
-    assert "Item liked by: unknown\n" in unknown.suffix
 
 
 def test_a_candidate_alone_has_no_prefix() -> None:
@@ -205,7 +210,7 @@ def test_rows_of_one_history_share_the_noise_in_the_users_code() -> None:
 
 # Sets of prompts: the entries of `prompts` in params.yaml.
 
-RATES = {"rate_strength": 5.0, "rate_folds": 5, "seed": 1}
+RATES = {"rate_c": 2.0, "rate_folds": 5, "seed": 1}
 TITLES_ALONE = {"fields": ["titles"], "max_titles": 10, "max_tokens": None, **RATES}
 WITH_CODES = TITLES_ALONE | {
     "fields": ["titles", "rates", "codes"],
@@ -328,8 +333,8 @@ def test_a_set_of_prompts_may_hold_another_set_of_codes() -> None:
             "prompts.other: of fields ['codes'] prompts of interactions have none; expected ",
         ),
         (
-            {"content": "interactions", "changes": {"rate_strength": 0.0}},
-            "prompts.other.changes.rate_strength = 0.0: ",
+            {"content": "interactions", "changes": {"rate_c": 0.0}},
+            "prompts.other.changes.rate_c = 0.0: ",
         ),
         (
             {"content": "interactions", "changes": {"rate_folds": 1}},
@@ -453,11 +458,11 @@ TITLED, RATED_SETS = {"text", "codes", "rates", "taught"}, {"text", "codes", "ra
 SHAPING = [
     ({"materialize_prompts.max_titles": 2}, TITLED),
     ({"prompts.text.changes": {"fields": ["titles"], "max_tokens": 36}}, {"text"}),
-    ({"prompts.codes.changes": {"max_tokens": 97}}, {"codes"}),
+    ({"prompts.codes.changes": {"max_tokens": 80}}, {"codes"}),
     ({"materialize_prompts.fields": ["codes"]}, {"codes"}),
     ({"materialize_prompts.fields": ["codes", "titles"]}, {"codes"}),
     ({"materialize_prompts.fields": ["codes", "rates", "titles"]}, set()),
-    ({"materialize_prompts.rate_strength": 50.0}, RATED_SETS),
+    ({"materialize_prompts.rate_c": 50.0}, RATED_SETS),
     ({"materialize_prompts.rate_folds": 2}, RATED_SETS),
     ({"materialize_prompts.untrained_codes": "word"}, {"codes", "id_only"}),
     ({"materialize_prompts.flip_bits": 0.4}, {"codes", "id_only"}),
@@ -521,8 +526,8 @@ def test_prompts_with_codes_have_their_train_rows_once_more_without_titles(
 
 
 def rates_in(texts: list[str]) -> list[list[str]]:
-    """The lines of each text that tell a like-rate."""
-    starts = ("User likes: ", "Item liked by: ")
+    """The lines of each text that tell a level."""
+    starts = ("User kindness: ", "Item appeal: ")
     found = [[line for line in text.splitlines() if line.startswith(starts)] for text in texts]
     assert all(len(lines) == 1 for lines in found)
     return found
@@ -597,28 +602,25 @@ def test_codes_of_other_items_are_refused(folder: Path) -> None:
 # Like-rates, and what teaches a row.
 
 
-@given(data=st.data())
-def test_a_rate_is_what_a_loop_over_the_counted_rows_says(data: st.DataObject) -> None:
-    n = data.draw(st.integers(1, 30))
-    column = st.lists(st.integers(0, 3), min_size=n, max_size=n)
-    ids = np.array(data.draw(column)) + 1
-    labels, folds = np.array(data.draw(column)) % 2, np.array(data.draw(column))
-    strength = data.draw(st.floats(0.1, 20))
-    asked = data.draw(st.lists(st.integers(1, 9), min_size=n, max_size=n))
-    for left_out in (None, folds):
-        rates = LikeRates(ids, labels, strength, folds).of(np.array(asked), left_out)
-        for place, wanted in enumerate(asked):
-            counted = [i for i in range(n) if left_out is None or folds[i] != left_out[place]]
-            own = [i for i in counted if ids[i] == wanted]
-            share = sum(labels[i] for i in counted) / len(counted) if counted else 0.5
-            expected = (sum(labels[i] for i in own) + strength * share) / (len(own) + strength)
-            assert rates[0][place] == pytest.approx(expected)
-            assert rates[1][place] == len(own)
+def effects_of(train: pa.Table, folds: int = 3, c: float = 2.0) -> FoldedEffects:
+    """Out-of-fold effects of rows of three users and the films."""
+    sizes = {"n_users": 3, "n_items": len(FILMS)}
+    return fit_out_of_fold(train, **sizes, c=c, folds=folds, rng=np.random.default_rng(7))
 
 
-def test_rates_are_whole_percent_or_unknown() -> None:
-    rates, rows = np.array([0.626, 0.0, 1.0, 0.4]), np.array([3, 1, 9, 0])
-    assert percents(rates, rows) == ["63%", "0%", "100%", "unknown"]
+def test_effects_of_train_rows_are_those_of_a_fit_without_their_fold() -> None:
+    train = random_rows(np.random.default_rng(1), 60)
+    found = effects_of(train)
+    fold = fold_of_rows(train, 3, np.random.default_rng(7))
+    columns = [train[name].to_numpy() for name in ("uid", "iid", "label")]
+    for number in range(3):
+        rest, own = fold != number, fold == number
+        fitted = fit_main_effects(
+            *(column[rest] for column in columns), n_users=3, n_items=len(FILMS), c=2.0
+        )
+        assert found.users[own].tolist() == fitted.users[columns[0][own]].tolist()
+        assert found.items[own].tolist() == fitted.items[columns[1][own]].tolist()
+        assert set(found.intercepts[own].tolist()) == {fitted.intercept}
 
 
 def test_rows_of_one_user_and_history_share_a_fold_and_folds_hold_alike_many_groups() -> None:
@@ -654,13 +656,13 @@ def test_a_train_rows_own_label_changes_nothing_of_its_prompt_or_of_its_items_te
     flips = Flips(0.0, np.random.default_rng(1))
 
     def prompts_of(train: pa.Table) -> tuple[list[Row], np.ndarray]:
-        rates = train_rates(settings, train)
+        rates = train_rates(settings, dict.fromkeys(SPLITS, train))
         teachers = teachers_of(settings, dict.fromkeys(SPLITS, train), rates)
         return texts_of(content, train, "train", flips, rates), teachers["train"]
 
     train = random_rows(np.random.default_rng(seed), 40)
     texts, teacher = prompts_of(train)
-    assert {(text.user_rate, text.item_rate) for text in texts} != {(UNKNOWN, UNKNOWN)}
+    assert {(text.user_rate, text.item_rate) for text in texts} != {("5", "5")}
     touched = 0
     for place in range(len(train)):
         labels = train["label"].to_numpy().copy()
@@ -668,34 +670,34 @@ def test_a_train_rows_own_label_changes_nothing_of_its_prompt_or_of_its_items_te
         flipped = train.set_column(3, "label", pa.array(labels))
         other_texts, other_teacher = prompts_of(flipped)
         assert other_texts[place] == texts[place] and other_teacher[place] == teacher[place]
-        touched += other_texts != texts
-    assert touched > len(train) // 2, "other rows' rates do count it"
+        touched += not np.array_equal(other_teacher, teacher)
+    assert touched > len(train) // 2, "other rows' effects do count it"
 
 
 def test_rates_of_validation_and_test_rows_count_all_train_rows(
     before: dict[str, tuple[dict[str, Any], dict[str, pa.Table]]],
 ) -> None:
-    train = before["rates"][1]["train"].to_pandas()
-    share, strength = train["label"].mean(), RATES["rate_strength"]
+    effects = effects_of_all(before["rates"][1]["train"])
     for split in ("valid", "test"):
         for row in before["rates"][1][split].to_pylist():
-            for key, part, line in (
-                ("uid", "prefix", "User likes: {}% of items"),
-                ("iid", "suffix", "Item liked by: {}% of users"),
-            ):
-                own = train.loc[train[key] == row[key], "label"]
-                rate = (own.sum() + strength * share) / (len(own) + strength)
-                assert line.format(round(100 * rate)) in row[part].splitlines()
+            kind, good = levels(np.array([effects.users[row["uid"]], effects.items[row["iid"]]]))
+            assert f"User kindness: {kind}" in row["prefix"].splitlines()
+            assert f"Item appeal: {good}" in row["suffix"].splitlines()
 
 
-def test_who_has_no_train_row_is_unknown(folder: Path, tiny_llm_folder: Path) -> None:
+def effects_of_all(train: pa.Table) -> MainEffects:
+    columns = (train[name].to_numpy() for name in ("uid", "iid", "label"))
+    return fit_main_effects(*columns, n_users=3, n_items=len(FILMS), c=RATES["rate_c"])
+
+
+def test_who_has_no_train_row_is_average(folder: Path, tiny_llm_folder: Path) -> None:
     write_data(folder)
     path = folder / "data/interactions/train.parquet"
     rows = read_table(path, INTERACTIONS).to_pandas().query("uid != 2 and iid != 3")
     write_table(rows, path, INTERACTIONS)
     for row in written(settings_of("codes"), tiny_llm_folder)["test"].to_pylist():
-        assert ("User likes: unknown\n" in row["prefix"]) == (row["uid"] == 2)
-        assert ("Item liked by: unknown\n" in row["suffix"]) == (row["iid"] == 3)
+        assert row["uid"] != 2 or "User kindness: 5\n" in row["prefix"]
+        assert row["iid"] != 3 or "Item appeal: 5\n" in row["suffix"]
 
 
 def test_codes_teach_their_prompts_items_rates_the_others_and_nothing_test_rows(
@@ -707,10 +709,10 @@ def test_codes_teach_their_prompts_items_rates_the_others_and_nothing_test_rows(
             expected = probability_of(tables[split]["row"].to_numpy())
             assert tables[split]["teacher"].to_numpy().tolist() == expected.tolist()
     train = before["text"][1]["train"].to_pandas()
+    effects = effects_of_all(before["text"][1]["train"])
     for row in before["text"][1]["valid"].to_pylist():
-        own = train.loc[train["iid"] == row["iid"], "label"]
-        rate = (own.sum() + 5.0 * train["label"].mean()) / (len(own) + 5.0)
-        assert row["teacher"] == pytest.approx(rate)
+        likely = expit(effects.intercept + effects.items[row["iid"]])
+        assert row["teacher"] == pytest.approx(likely)
     assert train.groupby("iid")["teacher"].nunique().max() > 1, "out of fold"
     for name in SETS:
         assert set(before[name][1]["test"]["teacher"].to_pylist()) == {0.5}

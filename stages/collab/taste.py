@@ -18,7 +18,7 @@ from stages.collab.fitting import SCORING_BATCH, CollaborativeModel, Rows
 from stages.collab.hashing import binarise, sign
 from stages.collab.histories import PADDING, histories_of
 from stages.collab.layers import Dropout
-from stages.collab.main_effects import MainEffects
+from stages.prompts.main_effects import MainEffects
 
 
 class TasteVectors(nn.Module):

@@ -6,11 +6,12 @@ against it: what a row is above it is what the row knows of who likes what.
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from stages.collab.fitting import Rows
 from stages.collab.interactions import Interactions
-from stages.collab.main_effects import Effects, fit_main_effects
+from stages.collab.main_effects import Effects, logits, main_effects
 from stages.collab.method import CollaborativeMethod, FittedMethod
 from stages.measures.metrics.auc import auc
 
@@ -21,15 +22,15 @@ class Settings(Effects):
 
 def fit(data: Interactions, settings: Settings, seed: int) -> FittedMethod:
     """Fits the effects; nothing is drawn, so that all seeds give the same."""
-    effects = fit_main_effects(data, c=settings.c)
+    effects = main_effects(data, c=settings.c)
 
     def score(asked: Rows) -> NDArray:
-        return effects.logits(asked).astype(np.float32)
+        return logits(effects, asked).astype(np.float32)
 
     valid = data.rows["valid"]
     return FittedMethod(
         score=score,
-        tensors=effects.vectors(),
+        tensors={side: torch.from_numpy(v) for side, v in effects.vectors().items()},
         parameters=effects.parameters,
         valid_auc=auc(valid.labels.numpy(), score(valid)),
         course={"iterations": effects.iterations},

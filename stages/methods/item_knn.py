@@ -7,6 +7,7 @@ divided by that of their similarities: the more of them speak, the stronger it i
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import expit
@@ -14,7 +15,7 @@ from scipy.special import expit
 from stages.collab.fitting import Rows
 from stages.collab.interactions import Interactions
 from stages.collab.item_neighbours import find_neighbours
-from stages.collab.main_effects import Effects, fit_main_effects
+from stages.collab.main_effects import Effects, logits, main_effects
 from stages.collab.method import CollaborativeMethod, FittedMethod
 from stages.measures.metrics.auc import auc
 
@@ -30,10 +31,10 @@ class Settings(Effects):
 def fit(data: Interactions, settings: Settings, seed: int) -> FittedMethod:
     """Fits the effects, then finds neighbours by what they leave; nothing is drawn."""
     train, valid = data.rows["train"], data.rows["valid"]
-    effects = fit_main_effects(data, c=settings.c)
+    effects = main_effects(data, c=settings.c)
     found = find_neighbours(
         train,
-        train.labels.numpy() - expit(effects.logits(train)),
+        train.labels.numpy() - expit(logits(effects, train)),
         n_users=data.n_users,
         n_items=data.n_items,
         neighbours=settings.neighbours,
@@ -41,11 +42,11 @@ def fit(data: Interactions, settings: Settings, seed: int) -> FittedMethod:
     )
 
     def score(asked: Rows) -> NDArray:
-        return (effects.logits(asked) + settings.weight * found.sums(asked)).astype(np.float32)
+        return (logits(effects, asked) + settings.weight * found.sums(asked)).astype(np.float32)
 
     return FittedMethod(
         score=score,
-        tensors=effects.vectors(),
+        tensors={side: torch.from_numpy(v) for side, v in effects.vectors().items()},
         parameters=effects.parameters + found.similarities.nnz,
         valid_auc=auc(valid.labels.numpy(), score(valid)),
         course={"iterations": effects.iterations, "similarities": found.similarities.nnz},

@@ -20,7 +20,7 @@ from stages.io.tables import (
     read_table,
 )
 from stages.prompts.codes import BITS_PER_NUMBER, from_dotted, pack, to_dotted, unpack
-from stages.prompts.rates import LikeRates, percents
+from stages.prompts.main_effects import AVERAGE, fit_main_effects, levels
 from stages.prompts.settings import PromptSettings
 from stages.prompts.text import UNKNOWN, Row, code_texts
 
@@ -60,8 +60,9 @@ class Content:
         row_codes: text of the user's code as of each row, by row; rows that are not in it, which
             nobody has answered yet, have the user's code as of now.
         item_codes: text of the code by iid; None leaves codes out.
-        user_rates: like-rate by uid, of users with a train row; None leaves rates out.
-        item_rates: like-rate by iid, of items with a train row; None leaves rates out.
+        user_rates: level by uid, of users with a train row, others being average; None leaves
+            rates out.
+        item_rates: level by iid, likewise.
     """
 
     titles: dict[int, str]
@@ -93,7 +94,7 @@ class Content:
             interactions: (n,) rows with row, uid, iid and history, those of one user together.
             flips: noise in the codes, the user's the same in all rows of one history, so that
                 their prompts still share a prefix.
-            rates: (n,) like-rates of users and (n,) of items in place of those by id, where these
+            rates: (n,) levels of users and (n,) of items in place of those by id, where these
                 prompts show any: those of train rows are out of fold.
         """
         columns = interactions.select(["row", "uid", "iid", "history"]).to_pydict()
@@ -128,8 +129,8 @@ class Content:
         if given is not None:
             return given
         return (
-            [self.user_rates.get(uid, UNKNOWN) for uid in uids],
-            [self.item_rates.get(iid, UNKNOWN) for iid in iids],
+            [self.user_rates.get(uid, str(AVERAGE)) for uid in uids],
+            [self.item_rates.get(iid, str(AVERAGE)) for iid in iids],
         )
 
 
@@ -153,7 +154,7 @@ def read_content(settings: PromptSettings, interactions: Path) -> Content:
     content = Content(read_titles(interactions), "titles" in fields, section.max_titles)
     if "rates" in fields:
         train = read_table(interactions / "train.parquet", INTERACTIONS, ["uid", "iid", "label"])
-        users, items = rates_by_id(train, section.rate_strength)
+        users, items = rates_by_id(train, section.rate_c)
         content = replace(content, user_rates=users, item_rates=items)
     if settings.codes_folder is None or "codes" not in fields:
         return content
@@ -169,14 +170,15 @@ def read_content(settings: PromptSettings, interactions: Path) -> Content:
     return replace(content, user_codes=user_codes, item_codes=item_codes, row_codes=row_codes)
 
 
-def rates_by_id(train: pa.Table, strength: float) -> tuple[dict[int, str], dict[int, str]]:
-    """Returns like-rates by uid and by iid, of those with a train row; all train rows count."""
+def rates_by_id(train: pa.Table, c: float) -> tuple[dict[int, str], dict[int, str]]:
+    """Returns levels by uid and by iid, of those with a train row; all train rows count."""
+    users, items, labels = (train[name].to_numpy() for name in ("uid", "iid", "label"))
+    n_users, n_items = int(users.max(initial=0)), int(items.max(initial=0))
+    effects = fit_main_effects(users, items, labels, n_users=n_users, n_items=n_items, c=c)
     found = []
-    for key in ("uid", "iid"):
-        ids = train[key].to_numpy()
+    for ids, of_ids in ((users, effects.users), (items, effects.items)):
         known = np.unique(ids)
-        rates = LikeRates(ids, train["label"].to_numpy(), strength).of(known)
-        found.append(dict(zip(known.tolist(), percents(*rates), strict=True)))
+        found.append(dict(zip(known.tolist(), levels(of_ids[known]), strict=True)))
     return found[0], found[1]
 
 

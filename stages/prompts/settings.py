@@ -35,7 +35,7 @@ class MaterializePrompts(Section):
     max_titles: int = Field(ge=0)
     max_tokens: int | None = Field(ge=16)
     fields: Annotated[list[Shown], Field(min_length=1), AfterValidator(_each_once)]
-    rate_strength: float = Field(gt=0)
+    rate_c: float = Field(gt=0)
     rate_folds: int = Field(ge=2, le=100)
     untrained_codes: Literal["learned", "word"]
     flip_bits: float = Field(ge=0, le=0.5)
@@ -92,7 +92,7 @@ class PromptSettings:
         section = self.section.model_dump()
         used = ["max_tokens"]
         used += ["max_titles"] if "titles" in self.shown else []
-        used += ["rate_strength", "rate_folds"] if self.counts_rates else []
+        used += ["rate_c", "rate_folds"] if self.counts_rates else []
         key = {"fields": list(self.shown), **{name: section[name] for name in used}}
         if "codes" in self.shown:
             key |= {name: section[name] for name in ("untrained_codes", "flip_bits")}

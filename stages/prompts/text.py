@@ -1,4 +1,4 @@
-"""The prompt: titles, like-rates, codes, a question answered Yes or No (BinLLM, Figure 1)."""
+"""The prompt: titles, levels, codes, a question answered Yes or No (BinLLM, Figure 1)."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ class Row:
         title: the candidate's title; None leaves it out.
         user_code: the user's code as text; None leaves it out, as the further fields.
         item_code: the candidate's code as text.
-        user_rate: share of items that the user likes, as percent or "unknown".
-        item_rate: share of users that like the candidate, likewise.
+        user_rate: how readily the user likes, as a level.
+        item_rate: how readily the candidate is liked, likewise.
     """
 
     row: int
@@ -77,7 +77,7 @@ def build_prompt(row: Row) -> Prompt:
     """Builds one prompt, its fields in the paper's order.
 
     The prefix is what all candidates of the user at this moment share: the liked titles, the
-    user's like-rate and code. Text-only prompts leave codes out; ID-only prompts both kinds of
+    user's level and code. Text-only prompts leave codes out; ID-only prompts both kinds of
     titles. A prompt that says nothing of the user has an empty prefix.
     """
     prefix, suffix = [], []
@@ -87,17 +87,13 @@ def build_prompt(row: Row) -> Prompt:
     if row.title is not None:
         suffix.append(f"Item: {quoted(row.title)}")
     if row.user_rate is not None:
-        prefix.append(f"User likes: {_share_of(row.user_rate, 'items')}")
-        suffix.append(f"Item liked by: {_share_of(row.item_rate, 'users')}")
+        prefix.append(f"User kindness: {row.user_rate}")
+        suffix.append(f"Item appeal: {row.item_rate}")
     if row.user_code is not None:
         prefix.append(f"User code: {row.user_code}")
         suffix.append(f"Item code: {row.item_code}")
     seam = "\n" if prefix else ""
     return Prompt("\n".join(prefix), seam + "\n".join([*suffix, QUESTION]))
-
-
-def _share_of(rate: str | None, whole: str) -> str:
-    return UNKNOWN if rate in (None, UNKNOWN) else f"{rate} of {whole}"
 
 
 def build_prompts(

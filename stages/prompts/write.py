@@ -1,18 +1,18 @@
 """Writes interactions as tables of prompts, with counts of what was written."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from stages.io.progress import Progress
 from stages.io.seeds import generator
 from stages.io.tables import INTERACTIONS, PROMPTS, SPLITS, read_table, replacing, write_table
 from stages.prompts.content import Content, Flips, read_content, read_teacher
-from stages.prompts.rates import LikeRates, fold_of_rows, percents
+from stages.prompts.main_effects import FoldedEffects, fit_out_of_fold, levels
 from stages.prompts.settings import PromptSettings, short_table
 from stages.prompts.text import BuiltPrompts, Row, build_prompts
 from stages.prompts.tokenizer import load_tokenizer, token_limit
@@ -43,7 +43,7 @@ def write_prompts(
     content = read_content(settings, interactions)
     tokenizer, limit = load_tokenizer(llm), settings.section.max_tokens or token_limit(llm)
     rows = {split: read_table(interactions / f"{split}.parquet", INTERACTIONS) for split in SPLITS}
-    rates = train_rates(settings, rows["train"]) if settings.counts_rates else None
+    rates = train_rates(settings, rows) if settings.counts_rates else None
     teachers = teachers_of(settings, rows, rates)
     tables: dict[str, tuple[str, Content]] = {split: (split, content) for split in SPLITS}
     short = short_table(settings.shown)
@@ -65,35 +65,25 @@ def write_prompts(
     return statistics
 
 
-@dataclass(frozen=True)
-class TrainRates:
-    """Like-rates by train rows.
-
-    Attributes:
-        users: by uid.
-        items: by iid.
-        folds: (n,) fold of each train row, which its own rates leave out.
-    """
-
-    users: LikeRates
-    items: LikeRates
-    folds: NDArray[np.int64]
-
-
-def train_rates(settings: PromptSettings, train: pa.Table) -> TrainRates:
-    """Counts train rows by user, item and fold."""
+def train_rates(settings: PromptSettings, rows: dict[str, pa.Table]) -> FoldedEffects:
+    """Fits main effects to the train rows, for prompts and as a teacher."""
     section = settings.section
-    folds = fold_of_rows(train, section.rate_folds, generator(settings.seed, "rate_folds"))
-    labels = train["label"].to_numpy()
-    users, items = (
-        LikeRates(train[key].to_numpy(), labels, section.rate_strength, folds)
+    n_users, n_items = (
+        max(int(part[key].to_numpy().max(initial=0)) for part in rows.values())
         for key in ("uid", "iid")
     )
-    return TrainRates(users, items, folds)
+    return fit_out_of_fold(
+        rows["train"],
+        n_users=n_users,
+        n_items=n_items,
+        c=section.rate_c,
+        folds=section.rate_folds,
+        rng=generator(settings.seed, "rate_folds"),
+    )
 
 
 def texts_of(
-    content: Content, rows: pa.Table, split: str, flips: Flips, rates: TrainRates | None
+    content: Content, rows: pa.Table, split: str, flips: Flips, rates: FoldedEffects | None
 ) -> list[Row]:
     """Returns what the prompts of a split are made of.
 
@@ -103,17 +93,15 @@ def texts_of(
         return content.rows(rows)
     if rates is None:
         return content.rows(rows, flips)
-    users = percents(*rates.users.of(rows["uid"].to_numpy(), rates.folds))
-    items = percents(*rates.items.of(rows["iid"].to_numpy(), rates.folds))
-    return content.rows(rows, flips, (users, items))
+    return content.rows(rows, flips, (levels(rates.users), levels(rates.items)))
 
 
 def teachers_of(
-    settings: PromptSettings, rows: dict[str, pa.Table], rates: TrainRates | None
+    settings: PromptSettings, rows: dict[str, pa.Table], rates: FoldedEffects | None
 ) -> dict[str, NDArray[np.float32]]:
     """Returns how likely a like is by the rows' teacher, by split.
 
-    Codes teach the prompts of their set; elsewhere the item's like-rate does, which for train rows
+    Codes teach the prompts of their set; elsewhere the item's effect does, which for train rows
     leaves their fold out. Nothing teaches test rows.
     """
     found = {"test": np.full(len(rows["test"]), UNTAUGHT, np.float32)}
@@ -121,10 +109,16 @@ def teachers_of(
         if settings.codes_folder is not None:
             found[split] = read_teacher(settings.codes_folder, rows[split]["row"].to_numpy())
         elif rates is not None:
-            left_out = rates.folds if split == "train" else None
-            likely, _ = rates.items.of(rows[split]["iid"].to_numpy(), left_out)
+            likely = expit(_item_logits(rates, rows[split], split))
             found[split] = likely.astype(np.float32)
     return found
+
+
+def _item_logits(rates: FoldedEffects, rows: pa.Table, split: str) -> NDArray[np.float64]:
+    """Returns (n,) log-odds of a like by who is average."""
+    if split == "train":
+        return rates.intercepts + rates.items
+    return rates.of_all.intercept + rates.of_all.items[rows["iid"].to_numpy()]
 
 
 def prompt_table(

@@ -1,0 +1,170 @@
+"""Main effects: what a user and an item explain each by themselves, as log-odds and as words.
+
+A logistic regression on who was asked about what, of train rows only. An effect that a train row's
+own label went into would tell the answer, so what stands in the prompts of train rows is out of
+fold: fitted to the train rows of the other folds. Rows of one user and history lie in one fold, so
+that their prompts still share a prefix.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+
+from stages.io.errors import InputError
+
+Floats = NDArray[np.float64]
+Ids = NDArray[np.integer]
+
+# Of the mean gradient, where the optimizer stops: scores are settled to about five digits.
+TOLERANCE = 1e-6
+# In a prompt an effect is one digit: a small LLM reads two as two words, and the second as noise.
+LOWEST, AVERAGE, HIGHEST = 1, 5, 9
+STEP = 0.6  # log-odds from level to level: beyond 1 and 9 lies one effect in a hundred
+
+
+@dataclass(frozen=True)
+class MainEffects:
+    """Log-odds of a like = intercept + the user's effect + the item's effect.
+
+    Attributes:
+        intercept: log-odds where user and item are unknown.
+        users: (n_users + 1,) effects; 0 for who has no train row, and for padding.
+        items: (n_items + 1,) effects, likewise.
+        iterations: of the optimizer.
+    """
+
+    intercept: float
+    users: Floats
+    items: Floats
+    iterations: int
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were fitted, padding left out."""
+        return 1 + len(self.users) - 1 + len(self.items) - 1
+
+    def logits(self, users: Ids, items: Ids) -> Floats:
+        """Returns the (n,) log-odds of rows of (n,) users and items."""
+        return self.intercept + self.users[users] + self.items[items]
+
+    def vectors(self) -> dict[str, Floats]:
+        """Returns `users` (n_users + 1, 2) and `items` (n_items + 1, 2); products are log-odds."""
+        users = np.stack([self.intercept + self.users, np.ones_like(self.users)], axis=1)
+        items = np.stack([np.ones_like(self.items), self.items], axis=1)
+        return {"users": users, "items": items}
+
+
+def fit_main_effects(
+    users: Ids, items: Ids, labels: NDArray, *, n_users: int, n_items: int, c: float
+) -> MainEffects:
+    """Fits intercept and effects to train rows: convex, so there is one answer and no seed.
+
+    Args:
+        users: (n,) uid of each row, from 1.
+        items: (n,) iid, likewise.
+        labels: (n,) 0 or 1.
+        n_users: users have ids 1..n_users.
+        n_items: items have ids 1..n_items.
+        c: inverse strength of the L2 penalty on effects; the intercept has none.
+
+    Raises:
+        InputError: the rows have one label only.
+    """
+    positive = int(np.sum(labels))
+    if not 0 < positive < len(labels):
+        raise InputError(
+            f"train: {positive} of {len(labels)} rows are positive; a fit needs both labels"
+        )
+    model = LogisticRegression(C=c, tol=TOLERANCE, max_iter=10_000)
+    model.fit(one_hot(users, items, n_users, n_items), labels)
+    of_users, of_items = np.split(model.coef_[0], [n_users + 1])
+    return MainEffects(float(model.intercept_[0]), of_users, of_items, int(model.n_iter_[0]))
+
+
+def one_hot(users: Ids, items: Ids, n_users: int, n_items: int) -> csr_matrix:
+    """Returns (n, n_users + 1 + n_items + 1): a 1 for a row's user, and behind them its item."""
+    n, width = len(users), n_users + 1
+    columns = np.stack([users, width + items], axis=1).ravel()
+    shape = (n, width + n_items + 1)
+    return csr_matrix((np.ones(2 * n), columns, np.arange(0, 2 * n + 1, 2)), shape=shape)
+
+
+@dataclass(frozen=True)
+class FoldedEffects:
+    """Main effects as they may stand in prompts.
+
+    Attributes:
+        of_all: fitted to all train rows: for all other rows.
+        users: (n_train,) the user's effect of each train row, its own fold left out.
+        items: (n_train,) the item's effect, likewise.
+        intercepts: (n_train,) log-odds where both are unknown, likewise.
+    """
+
+    of_all: MainEffects
+    users: Floats
+    items: Floats
+    intercepts: Floats
+
+
+def fit_out_of_fold(
+    train: pa.Table, *, n_users: int, n_items: int, c: float, folds: int, rng: np.random.Generator
+) -> FoldedEffects:
+    """Fits main effects to all train rows, and once more for each fold to those of the others.
+
+    Args:
+        train: (n_train,) rows with uid, iid, label and history.
+        n_users: users have ids 1..n_users.
+        n_items: items have ids 1..n_items.
+        c: inverse strength of the L2 penalty.
+        folds: how many there are.
+        rng: deals the rows out to folds.
+
+    Raises:
+        InputError: all rows, or those of all folds but one, have one label only.
+    """
+    users, items, labels = (train[name].to_numpy() for name in ("uid", "iid", "label"))
+    fold = fold_of_rows(train, folds, rng)
+
+    def fitted(rows: NDArray[np.bool_]) -> MainEffects:
+        chosen = users[rows], items[rows], labels[rows]
+        return fit_main_effects(*chosen, n_users=n_users, n_items=n_items, c=c)
+
+    of_all = fitted(np.ones(len(train), dtype=np.bool_))
+    found = np.zeros((3, len(train)))
+    for number in np.unique(fold):
+        own = fold == number
+        effects = fitted(~own)
+        found[0, own] = effects.users[users[own]]
+        found[1, own] = effects.items[items[own]]
+        found[2, own] = effects.intercept
+    return FoldedEffects(of_all, *found)
+
+
+def fold_of_rows(interactions: pa.Table, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Deals groups of equal user and history out to folds at random, as evenly as can be.
+
+    Args:
+        interactions: (n,) rows with uid and history.
+        folds: how many there are.
+        rng: source of the deal.
+
+    Returns:
+        (n,) fold of each row, from 0.
+    """
+    columns = interactions.select(["uid", "history"]).to_pydict()
+    numbers: dict[tuple[int, ...], int] = {}
+    group = [
+        numbers.setdefault((uid, *history), len(numbers))
+        for uid, history in zip(*columns.values(), strict=True)
+    ]
+    return (rng.permutation(len(numbers)) % folds)[group]
+
+
+def levels(effects: Floats) -> list[str]:
+    """Returns effects as they stand in a prompt: 1 to 9; 5 is average, and what is unknown."""
+    whole = np.clip(np.rint(AVERAGE + effects / STEP), LOWEST, HIGHEST)
+    return [str(level) for level in whole.astype(int).tolist()]
