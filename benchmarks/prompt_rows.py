@@ -99,9 +99,9 @@ def _ml_1m(split: Path, llm_folder: Path, part: Part, rows: int, seed: int) -> P
     both = pa.concat_tables(table.select(["iid", "title"]) for table in tables.values())
     titles = dict(zip(*both.to_pydict().values(), strict=True))
     settings = prompt_settings("codes")
-    section, compress = settings.section, bool(settings.compress)
+    section = settings.section
     codes = (
-        code_texts(columns, key, compress=compress, untrained=section.untrained_codes)
+        code_texts(columns, key, form=settings.form, untrained=section.untrained_codes)
         for key, columns in _fitted_codes(tables, seed).items()
     )
     chosen = tables[part].filter(pa.array(_whole_users(tables[part], rows, seed)))

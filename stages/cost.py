@@ -1,11 +1,13 @@
 """Measures what codes cost in the prompt: `python -m stages.cost`.
 
-The paper's claim (section 3.3.2) is that dot-decimal codes make scoring faster than bits. The test
-rows that BinLLM's prompts are of are written without codes, with bits and with dot-decimal codes,
-titles beside them, and scored by the LLM without an adapter: a merged one costs nothing.
+The paper's claim (section 3.3.2) is that dot-decimal codes make scoring faster than digits. The
+test rows that BinLLM's prompts are of are written without codes, with codes as digits, as words and
+in dot-decimal form, titles beside them, and scored by the LLM without an adapter: a merged one
+costs nothing.
 """
 
 from dataclasses import replace
+from typing import Literal
 
 import pandas as pd
 
@@ -19,7 +21,7 @@ from stages.llm.load import load_llm
 from stages.llm.params import Scoring
 from stages.prompts.content import read_content
 from stages.prompts.rows import sample_groups
-from stages.prompts.settings import prompt_settings
+from stages.prompts.settings import PromptSettings, prompt_settings
 from stages.prompts.text import build_prompts
 from stages.prompts.tokenizer import token_limit
 
@@ -35,7 +37,8 @@ def main() -> None:
     whole = replace(codes, section=codes.section.model_copy(update={"fields": fields}))
     ways = {
         "no codes": replace(whole, codes=None),
-        "bits": replace(whole, compress=False),
+        "digits": in_bits(whole, "digits"),
+        "words": in_bits(whole, "words"),
         "dot-decimal": replace(whole, compress=True),
     }
     llm = load_llm(LLM_FOLDER, precision=scoring.precision)
@@ -54,12 +57,18 @@ def main() -> None:
         token_budget=scoring.token_budget,
     )
     saved = {
-        key: 1 - cost["dot-decimal"][key] / cost["bits"][key]
+        key: 1 - cost["dot-decimal"][key] / cost["digits"][key]
         for key in ("tokens_per_prompt", "tokens_computed", "seconds")
     }
     write_json({"rows": len(test), **cost, "saved_by_compression": saved}, METRICS / "cost.json")
     table = pd.DataFrame([{"codes": way, **values} for way, values in cost.items()])
     write_csv(table, PLOTS / "cost.csv")
+
+
+def in_bits(settings: PromptSettings, bits: Literal["words", "digits"]) -> PromptSettings:
+    """Returns settings whose codes stand there as digits or words."""
+    section = settings.section.model_copy(update={"bits": bits})
+    return replace(settings, section=section, compress=False)
 
 
 if __name__ == "__main__":

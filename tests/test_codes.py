@@ -1,4 +1,4 @@
-"""Codes as bits, packed bytes and dot-decimal."""
+"""Codes as digits, words, packed bytes and dot-decimal."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.io.errors import InputError
-from stages.prompts.codes import from_dotted, pack, pack_rows, to_dotted, unpack
+from stages.prompts.codes import (
+    MOST_BITS_IN_WORDS,
+    READ,
+    WRITTEN,
+    Form,
+    from_dotted,
+    from_words,
+    pack,
+    pack_rows,
+    to_dotted,
+    to_words,
+    unpack,
+)
+from stages.prompts.words import WORDS
 
 CODES = st.binary(min_size=1, max_size=16)
 
@@ -17,10 +30,33 @@ def test_the_papers_example_holds() -> None:
     assert to_dotted(packed) == "172.16.254.1"
 
 
-@given(CODES)
-def test_packed_survives_the_way_through_bits_and_dots(packed: bytes) -> None:
-    assert pack(unpack(packed)) == packed
-    assert from_dotted(to_dotted(packed)) == packed
+@pytest.mark.parametrize("form", list(WRITTEN))
+@given(packed=CODES)
+def test_packed_survives_the_way_through_each_form(form: Form, packed: bytes) -> None:
+    assert READ[form](WRITTEN[form](packed)) == packed
+
+
+@given(CODES, st.data())
+def test_two_codes_share_as_many_words_as_bits(one: bytes, data: st.DataObject) -> None:
+    other = data.draw(st.binary(min_size=len(one), max_size=len(one)))
+    shared = set(to_words(one).split()) & set(to_words(other).split())
+    assert len(shared) == sum(a == b for a, b in zip(unpack(one), unpack(other), strict=True))
+
+
+def test_no_word_stands_for_two_bits() -> None:
+    assert len(set(WORDS)) == len(WORDS) == 2 * MOST_BITS_IN_WORDS == 256
+
+
+def test_codes_of_more_bits_than_have_words_are_refused_in_one_line() -> None:
+    to_words(bytes(16))
+    with pytest.raises(InputError, match="codes of 136 bits: 128 have words; set materialize_prom"):
+        to_words(bytes(17))
+
+
+@pytest.mark.parametrize("words", ["", "red ", "red man dog sun book road ship ship", "man red"])
+def test_what_is_no_code_in_words_is_refused(words: str) -> None:
+    with pytest.raises(InputError, match="is no word of bit"):
+        from_words(words)
 
 
 @given(st.integers(1, 16).flatmap(lambda n: st.text("01", min_size=8 * n, max_size=8 * n)))

@@ -187,8 +187,9 @@ def test_a_key_holds_exactly_the_settings_of_its_item() -> None:
     planned({**EVERYTHING, **FURTHER_CODES})
     params = YAML(typ="safe").load(Path("params.yaml").read_text())
     section = load_section(MaterializePrompts, "materialize_prompts").model_dump()
-    with_codes = {**section, "compress": False, "seed": 1}
-    of_codes = {"untrained_codes": "learned", "flip_bits": 0.0, "compress": False}
+    with_codes = {**section, "form": "words", "seed": 1}
+    of_codes = {"untrained_codes": "learned", "flip_bits": 0.0, "form": "words"}
+    del with_codes["bits"]
     general = {name: value for name, value in with_codes.items() if name not in of_codes}
     assert settings_in("materialize_prompts/text") == {**general, "fields": ["titles"]}
     assert settings_in("materialize_prompts/codes") == with_codes
@@ -197,7 +198,7 @@ def test_a_key_holds_exactly_the_settings_of_its_item() -> None:
         "max_tokens": None,
         "fields": ["codes"],
     }
-    assert settings_in("materialize_prompts/compressed") == {**with_codes, "compress": True}
+    assert settings_in("materialize_prompts/compressed") == {**with_codes, "form": "dotted"}
     codes = params["pretrain_hash"]
     assert settings_in("pretrain_hash/taste") == {key: codes[key] for key in RECIPE_OF_TASTE}
     assert settings_in("pretrain_hash/binmf") == {

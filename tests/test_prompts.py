@@ -27,7 +27,7 @@ from stages.io.tables import (
     read_table,
     write_table,
 )
-from stages.prompts.codes import from_dotted, pack, to_dotted, unpack
+from stages.prompts.codes import READ, WRITTEN, Form, to_dotted, unpack
 from stages.prompts.content import Content, Flips, read_content
 from stages.prompts.main_effects import (
     FoldedEffects,
@@ -158,28 +158,36 @@ def test_the_limit_is_the_llms_own(tiny_llm_folder: Path, tmp_path: Path) -> Non
         token_limit(tmp_path)
 
 
-CODES = {"uid": [1, 2], "bits": ["01", "10"], "dotted": ["1", "2"], "trained": [True, False]}
+CODES = {"uid": [1, 2], "packed": [b"\x01", b"\xc0"], "trained": [True, False]}
 
 
 @pytest.mark.parametrize(
-    ("compress", "untrained", "expected"),
+    ("form", "untrained", "expected"),
     [
-        (False, "learned", {1: "01", 2: "10"}),
-        (True, "learned", {1: "1", 2: "2"}),
-        (False, "word", {1: "01", 2: "unknown"}),
+        ("digits", "learned", {1: "00000001", 2: "11000000"}),
+        ("dotted", "learned", {1: "1", 2: "192"}),
+        (
+            "words",
+            "learned",
+            {
+                1: "red man dog sun book road ship salt",
+                2: "blue king dog sun book road ship iron",
+            },
+        ),
+        ("digits", "word", {1: "00000001", 2: "unknown"}),
     ],
 )
-def test_codes_stand_as_asked(compress: bool, untrained: str, expected: dict[int, str]) -> None:
-    assert code_texts(CODES, "uid", compress=compress, untrained=untrained) == expected
+def test_codes_stand_as_asked(form: Form, untrained: str, expected: dict[int, str]) -> None:
+    assert code_texts(CODES, "uid", form=form, untrained=untrained) == expected
 
 
 @given(packed=st.binary(min_size=1, max_size=8), seed=st.integers(0, 2**32 - 1))
-def test_noise_flips_the_same_bits_of_both_forms_of_a_code(packed: bytes, seed: int) -> None:
-    bits, dotted = (
-        Flips(0.3, np.random.default_rng(seed))(code)
-        for code in (unpack(packed), to_dotted(packed))
-    )
-    assert pack(bits) == from_dotted(dotted)
+def test_noise_flips_the_same_bits_of_all_forms_of_a_code(packed: bytes, seed: int) -> None:
+    noisy = {
+        READ[form](Flips(0.3, np.random.default_rng(seed), form)(WRITTEN[form](packed)))
+        for form in WRITTEN
+    }
+    assert len(noisy) == 1
 
 
 def test_noise_flips_the_share_of_bits_it_is_asked_for() -> None:
@@ -216,10 +224,10 @@ WITH_CODES = TITLES_ALONE | {
     "fields": ["titles", "rates", "codes"],
     "untrained_codes": "learned",
     "flip_bits": 0.0,
-    "compress": False,
+    "form": "words",
 }
 CODES_ALONE = {"fields": ["codes"], "max_tokens": None} | {
-    name: WITH_CODES[name] for name in ("untrained_codes", "flip_bits", "compress")
+    name: WITH_CODES[name] for name in ("untrained_codes", "flip_bits", "form")
 }
 
 
@@ -246,11 +254,10 @@ def test_the_projects_two_sets_are_titles_alone_and_titles_with_codes() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_what_an_entry_changes_overrides_the_section_and_compress_and_nothing_else() -> None:
-    changed = {"max_titles": 3, "fields": ["titles", "rates", "codes"], "compress": True}
-    settings = settings_of(
-        "other", {"prompts.other": {"content": "codes/taste", "changes": changed}}
-    )
-    assert settings.key() == WITH_CODES | changed
+    changed = {"max_titles": 3, "fields": ["titles", "rates", "codes"]}
+    entry = {"content": "codes/taste", "changes": {**changed, "compress": True}}
+    settings = settings_of("other", {"prompts.other": entry})
+    assert settings.key() == WITH_CODES | changed | {"form": "dotted"}
     assert prompt_settings("codes").key() == WITH_CODES
     assert prompt_settings("text").key() == TITLES_ALONE
 
@@ -467,6 +474,7 @@ SHAPING = [
     ({"materialize_prompts.untrained_codes": "word"}, {"codes", "id_only"}),
     ({"materialize_prompts.flip_bits": 0.4}, {"codes", "id_only"}),
     ({"compress": True}, {"codes", "id_only"}),
+    ({"materialize_prompts.bits": "digits"}, {"codes", "id_only"}),
     ({"seed": 2}, {*RATED_SETS, "id_only"}),
     ({"prompts.codes.changes": {"max_titles": 2}}, {"codes"}),
     ({"prompts.text.changes": {"fields": ["titles", "codes"], "compress": True}}, set()),
@@ -556,16 +564,16 @@ def test_only_train_rows_meet_noise(folder: Path, tiny_llm_folder: Path) -> None
     assert changed == {"train", "train_ids"}
 
 
-@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("form", ["digits", "words", "dotted"])
 @pytest.mark.parametrize("untrained", ["learned", "word"])
 def test_a_prompt_shows_its_rows_own_code_or_the_word_for_untrained_users(
-    folder: Path, tiny_llm_folder: Path, compress: bool, untrained: str
+    folder: Path, tiny_llm_folder: Path, form: Form, untrained: str
 ) -> None:
     write_data(folder)
     key = "materialize_prompts.untrained_codes"
-    tables = written(settings_of("codes", {key: untrained, "compress": compress}), tiny_llm_folder)
+    as_asked = {"compress": True} if form == "dotted" else {"materialize_prompts.bits": form}
+    tables = written(settings_of("codes", {key: untrained, **as_asked}), tiny_llm_folder)
     assert set(tables) == {*SPLITS, "train_ids"}
-    form = to_dotted if compress else unpack
     for name, table in tables.items():
         split = "train" if name == "train_ids" else name
         rows = read_table(Path(f"data/interactions/{split}.parquet"), INTERACTIONS)
@@ -573,7 +581,7 @@ def test_a_prompt_shows_its_rows_own_code_or_the_word_for_untrained_users(
             zip(rows["row"].to_pylist(), map(len, rows["history"].to_pylist()), strict=True)
         )
         for row in table.to_pylist():
-            code = form(code_at(row["uid"], likes[row["row"]]))
+            code = WRITTEN[form](code_at(row["uid"], likes[row["row"]]))
             if untrained == "word" and row["uid"] == 2:
                 code = UNKNOWN
             assert row["prefix"].splitlines()[-1] == f"User code: {code}"

@@ -129,7 +129,7 @@ def test_the_papers_further_variants_have_the_prompts_that_they_are_called_by() 
     assert prompt_settings("id_only").key() == alone | {"fields": ["codes"]}
     text = prompt_settings("text").key()
     assert prompt_settings("rates").key() == text | {"fields": ["titles", "rates"]}
-    assert prompt_settings("compressed").key() == codes | {"compress": True}
+    assert prompt_settings("compressed").key() == codes | {"form": "dotted"}
 
 
 def test_without_rows_for_codes_alone_step_2_is_the_papers() -> None:

@@ -19,7 +19,7 @@ from stages.io.tables import (
     USER_CODES,
     read_table,
 )
-from stages.prompts.codes import BITS_PER_NUMBER, from_dotted, pack, to_dotted, unpack
+from stages.prompts.codes import READ, WRITTEN, Form
 from stages.prompts.main_effects import AVERAGE, fit_main_effects, levels
 from stages.prompts.settings import PromptSettings
 from stages.prompts.text import UNKNOWN, Row, code_texts
@@ -33,19 +33,17 @@ class Flips:
     footnote 1). Noise in training is meant to take that surplus away.
     """
 
-    def __init__(self, share: float, rng: np.random.Generator) -> None:
-        """Takes the probability of a flip, and the source of the flips."""
-        self._share, self._rng = share, rng
+    def __init__(self, share: float, rng: np.random.Generator, form: Form = "digits") -> None:
+        """Takes the probability of a flip, the source of the flips, and how codes are written."""
+        self._share, self._rng, self._form = share, rng, form
 
     def __call__(self, code: str) -> str:
-        """Returns a code, as bits or dot-decimal, with bits flipped; "unknown" stays as it is."""
+        """Returns a code with bits flipped; "unknown" stays as it is."""
         if code == UNKNOWN or not self._share:
             return code
-        dotted = bool(code.strip("01")) or len(code) < BITS_PER_NUMBER
-        packed = from_dotted(code) if dotted else pack(code)
+        packed = READ[self._form](code)
         flipped = np.packbits(self._rng.random(len(packed) * 8) < self._share)
-        noisy = (np.frombuffer(packed, np.uint8) ^ flipped).tobytes()
-        return to_dotted(noisy) if dotted else unpack(noisy)
+        return WRITTEN[self._form]((np.frombuffer(packed, np.uint8) ^ flipped).tobytes())
 
 
 @dataclass(frozen=True)
@@ -158,11 +156,11 @@ def read_content(settings: PromptSettings, interactions: Path) -> Content:
         content = replace(content, user_rates=users, item_rates=items)
     if settings.codes_folder is None or "codes" not in fields:
         return content
-    compress, untrained = bool(settings.compress), section.untrained_codes
+    form, untrained = settings.form, section.untrained_codes
     folder = settings.codes_folder
-    user_codes, item_codes = read_codes(folder, compress=compress, untrained=untrained)
+    user_codes, item_codes = read_codes(folder, form=form, untrained=untrained)
     unknown = {uid for uid, text in user_codes.items() if text == UNKNOWN}
-    row_codes = read_row_codes(folder, interactions, compress=compress, unknown=unknown)
+    row_codes = read_row_codes(folder, interactions, form=form, unknown=unknown)
     if item_codes.keys() != content.titles.keys():
         raise InputError(
             f"{settings.codes_folder}: codes of other items than in {interactions}; run `dvc repro`"
@@ -214,19 +212,18 @@ def read_titles(interactions: Path) -> dict[int, str]:
 
 
 def read_row_codes(
-    folder: Path, interactions: Path, *, compress: bool, unknown: Collection[int]
+    folder: Path, interactions: Path, *, form: Form, unknown: Collection[int]
 ) -> dict[int, str]:
     """Returns the text of users' codes as of each row, by row.
 
     Args:
         folder: of the codes.
         interactions: folder of the rows.
-        compress: dot-decimal instead of bits.
+        form: how codes are written.
         unknown: users in whose place the word "unknown" stands.
     """
     table = read_table(folder / "rows.parquet", ROW_CODES).to_pydict()
-    form = to_dotted if compress else unpack
-    texts = {row: form(code) for row, code in zip(*table.values(), strict=True)}
+    texts = {row: WRITTEN[form](code) for row, code in zip(*table.values(), strict=True)}
     if unknown:
         for split in SPLITS:
             rows = read_table(interactions / f"{split}.parquet", INTERACTIONS, ["row", "uid"])
@@ -236,12 +233,12 @@ def read_row_codes(
 
 
 def read_codes(
-    folder: Path, *, compress: bool, untrained: str
+    folder: Path, *, form: Form, untrained: str
 ) -> tuple[dict[int, str], dict[int, str]]:
     """Returns the codes' text by uid and by iid; see `code_texts`."""
     users = read_table(folder / "users.parquet", USER_CODES).to_pydict()
     items = read_table(folder / "items.parquet", ITEM_CODES).to_pydict()
     return (
-        code_texts(users, "uid", compress=compress, untrained=untrained),
-        code_texts(items, "iid", compress=compress, untrained=untrained),
+        code_texts(users, "uid", form=form, untrained=untrained),
+        code_texts(items, "iid", form=form, untrained=untrained),
     )

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 from stages.io.errors import InputError
 from stages.io.params import Section, known_entry, load_section, load_shared
 from stages.io.paths import codes_folder
+from stages.prompts.codes import Form
 
 CODES = "codes/"
 # What a prompt may show, in the order in which it stands there.
@@ -38,6 +39,7 @@ class MaterializePrompts(Section):
     rate_c: float = Field(gt=0)
     rate_folds: int = Field(ge=2, le=100)
     untrained_codes: Literal["learned", "word"]
+    bits: Literal["words", "digits"]
     flip_bits: float = Field(ge=0, le=0.5)
 
 
@@ -76,6 +78,11 @@ class PromptSettings:
         return codes_folder(self.codes) if self.codes else None
 
     @property
+    def form(self) -> Form:
+        """How codes are written."""
+        return "dotted" if self.compress else self.section.bits
+
+    @property
     def shown(self) -> tuple[Shown, ...]:
         """The fields that these prompts hold, in their order there."""
         asked = self.section.fields
@@ -96,7 +103,7 @@ class PromptSettings:
         key = {"fields": list(self.shown), **{name: section[name] for name in used}}
         if "codes" in self.shown:
             key |= {name: section[name] for name in ("untrained_codes", "flip_bits")}
-            key["compress"] = self.compress
+            key["form"] = self.form
         return key | ({"seed": self.seed} if self.counts_rates or key.get("flip_bits") else {})
 
 

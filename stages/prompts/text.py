@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from stages.io.errors import InputError
 from stages.io.progress import Progress
+from stages.prompts.codes import WRITTEN, Form
 
 QUESTION = "Will the user like this item? Answer:"
 UNKNOWN = "unknown"
@@ -152,18 +153,18 @@ def _shorten(
 
 
 def code_texts(
-    codes: Mapping[str, Sequence], ids: str, *, compress: bool, untrained: str
+    codes: Mapping[str, Sequence], ids: str, *, form: Form, untrained: str
 ) -> dict[int, str]:
     """Returns each id's code as it stands in a prompt.
 
     Args:
         codes: columns of a code table.
         ids: name of the id column.
-        compress: dot-decimal instead of bits (BinLLM, Equation 4).
+        form: how codes are written.
         untrained: what stands for a user or item without training row: `learned`, the code as it
             is, or `word`, the word "unknown".
     """
-    texts = codes["dotted" if compress else "bits"]
+    texts = map(WRITTEN[form], codes["packed"])
     return {
         key: text if trained or untrained == "learned" else UNKNOWN
         for key, text, trained in zip(codes[ids], texts, codes["trained"], strict=True)

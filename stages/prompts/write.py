@@ -51,7 +51,7 @@ def write_prompts(
         tables[short] = ("train", content.without_titles())
     elif short == "train_titles":
         tables[short] = ("train", content.candidate_alone())
-    flips = Flips(settings.section.flip_bits, generator(settings.seed, "flip_bits"))
+    flips = Flips(settings.section.flip_bits, generator(settings.seed, "flip_bits"), settings.form)
     statistics = {}
     with replacing(folder) as partial:
         for name, (split, shown) in tables.items():
