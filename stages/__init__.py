@@ -3,6 +3,8 @@
 import sys
 
 from stages.io.errors import stop_in_one_line
+from stages.io.parent import end_with_dvc
 
-if sys.argv[:1] == ["-m"]:  # `python -m stages.…`, whose imports take seconds
+if sys.argv[:1] == ["-m"]:  # `python -m stages.…`: its imports take seconds
     sys.excepthook = stop_in_one_line
+    end_with_dvc()

@@ -386,6 +386,27 @@ def test_a_stage_ends_with_its_dvc_but_not_with_the_shell_it_was_started_from(
         assert err.startswith("DVC, which started this stage, is gone") and err.count("\n") == 1
 
 
+def test_a_stage_whose_dvc_is_gone_while_it_still_imports_never_begins(tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    lines = ["from pathlib import Path", "import time", "Path('begun').write_text('')"]
+    lines += ["time.sleep(3)", "Path('ended').write_text('')", ""]
+    (slow / "torch.py").write_text("\n".join(lines))
+    program = UNDER_DVC.replace('"-c", sys.argv[3]', '"-m", sys.argv[3], "text"')
+    starter = subprocess.Popen(
+        [sys.executable, "-c", program, "dvc", "nothing", "stages.train_lora"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{slow}{os.pathsep}{ROOT}"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: (tmp_path / "begun").exists())
+    starter.kill()
+    _, err = starter.communicate(timeout=60)
+    assert err.startswith("DVC, which started this stage, is gone") and err.count("\n") == 1
+    assert not (tmp_path / "ended").exists()
+
+
 def until(done: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not done():

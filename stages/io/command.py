@@ -10,7 +10,7 @@ from typing import Any
 from stages.io.errors import run_stage
 from stages.io.locks import alone
 from stages.io.outputs import together
-from stages.io.parent import Starters, end, end_with
+from stages.io.parent import end, end_with_dvc, starters
 
 
 def start(main: Callable[..., None], *names: str) -> None:
@@ -38,11 +38,10 @@ def run_alone(main: Callable[[], None], stage: str) -> None:
     Raises:
         InputError: another process runs the same stage.
     """
-    starters = Starters()
-    end_with(starters)
+    end_with_dvc()
 
     def ready() -> None:
-        if starters.gone():
+        if starters().gone():
             end()
 
     with alone(stage), together(ready):

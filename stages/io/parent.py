@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from functools import cache
 
 import psutil
 
@@ -20,7 +21,7 @@ class Starters:
     """The processes from DVC down to the one that started this process; none without DVC."""
 
     def __init__(self) -> None:
-        """Finds them."""
+        """Finds them; to be called early, while they are all there."""
         self._parent = os.getppid()
         self._found: list[psutil.Process] = []
         if _DVC_STAGE in os.environ:
@@ -36,11 +37,19 @@ class Starters:
         return os.getppid() != self._parent or not all(map(_lives, self._found))
 
 
-def end_with(starters: Starters) -> None:
-    """Has this process, and what it has started, end as soon as one of them is gone."""
+@cache
+def starters() -> Starters:
+    """Returns those of this process, as they were when it was asked first."""
+    return Starters()
+
+
+@cache
+def end_with_dvc() -> None:
+    """Has this process, and what it has started, end as soon as the DVC that started it is gone."""
+    known = starters()
 
     def watch() -> None:
-        while not starters.gone():
+        while not known.gone():
             time.sleep(_POLL_SECONDS)
         end()
 
@@ -67,6 +76,8 @@ def _below_dvc(process: psutil.Process) -> bool:
 
 def _lives(process: psutil.Process) -> bool:
     try:
+        if process.pid == 1 and "dvc" not in " ".join(process.cmdline()):
+            return False  # who adopted this process, before it could look for who started it
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False

@@ -18,7 +18,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from stages.io.command import arguments, run_alone
 from stages.io.errors import InputError, run_stage
 from stages.io.params import load_shared
-from stages.io.parent import Starters, end_with
+from stages.io.parent import end_with_dvc
 from stages.llm.processes import SPLIT_WEIGHTS
 
 _SECONDS_FOR_THE_FIRST = 30.0
@@ -60,7 +60,7 @@ def _start(main: Callable[[], None], module: str, stage: str) -> None:
     if count == 1:
         run_alone(main, stage)
         return
-    end_with(Starters())
+    end_with_dvc()
     os.environ[SPLIT_WEIGHTS] = str(split).lower()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
