@@ -282,6 +282,27 @@ def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes_and_metrics(
     assert not list((folder / ".scratch").glob("*-*"))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.95])
+def test_a_stage_that_outlives_its_dvc_never_writes_into_the_next_run(
+    reference: Reference, tmp_path: Path, share: float
+) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(reference.folder, folder)
+    before = (folder / "params.yaml").read_bytes()
+    set_params(folder, {"preprocess.keep_history": 3})
+    repro = start_repro(folder)
+    assert "preprocess" in stages_begun(folder, repro)
+    time.sleep(share * reference.seconds["preprocess"])
+    repro.kill()  # alone
+    (folder / "params.yaml").write_bytes(before)
+    recover(folder)
+    assert stages_run(run(["dvc", "repro"], folder)) == set()
+    time.sleep(2)
+    names = ("data/interactions", "metrics")
+    assert contents(folder, *names) == contents(reference.folder, *names)
+    repro.wait()
+
+
 def contents(folder: Path, *names: str) -> dict[str, bytes]:
     found = [path for name in names for path in sorted((folder / name).rglob("*"))]
     return {str(path.relative_to(folder)): path.read_bytes() for path in found if path.is_file()}

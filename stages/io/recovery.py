@@ -41,6 +41,7 @@ def main() -> None:
 def _mend_lock() -> None:
     if _lock_is_whole():
         return
+    _DAMAGED.parent.mkdir(parents=True, exist_ok=True)
     _LOCK.replace(_DAMAGED)
     kept = f"the damaged one is {_DAMAGED}"
     shown = subprocess.run(["git", "show", f"HEAD:./{_LOCK}"], capture_output=True, check=False)

@@ -61,17 +61,21 @@ def kept(path: Path) -> memoryview | None:
     return content
 
 
-def finished(folder: Path) -> None:
+def finished(folder: Path, *, keep_own: bool = False) -> None:
     """Removes a job's scratch folder, and those of the same job with inputs that have changed.
 
     Not before the job's outputs are in their places: a cut until then finds its work again.
+
+    Args:
+        folder: the job's.
+        keep_own: remove the others only.
     """
     name, _, _ = folder.name.rpartition("-")
     same_job = re.compile(rf"{re.escape(name)}-[0-9a-f]{{16}}")
 
     def remove() -> None:
         for other in folder.parent.glob("*"):
-            if same_job.fullmatch(other.name):
+            if same_job.fullmatch(other.name) and not (keep_own and other.name == folder.name):
                 shutil.rmtree(other, ignore_errors=True)
 
     once_written(remove)

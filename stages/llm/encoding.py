@@ -15,7 +15,7 @@ from transformers.utils import logging
 
 from stages.io.errors import InputError
 from stages.io.progress import Progress
-from stages.io.scratch import keep, kept, scratch_folder
+from stages.io.scratch import finished, keep, kept, scratch_folder
 from stages.llm.hardware import Precision, best_device, resolve_precision
 from stages.prompts.tokenizer import load_tokenizer, token_limit
 
@@ -72,6 +72,7 @@ def encode(texts: Sequence[str], folder: Path, *, max_tokens: int, precision: Pr
             parts.append(np.load(io.BytesIO(content), allow_pickle=False))
             progress.advance(len(part))
     progress.close()
+    finished(scratch, keep_own=True)
     place = {text: index for index, text in enumerate(unique)}
     vectors = np.concatenate(parts)[[place[text] for text in texts]]
     return torch.from_numpy(vectors)
