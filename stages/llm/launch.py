@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -75,5 +76,7 @@ def _start(main: Callable[[], None], module: str, stage: str) -> None:
     )
     try:
         elastic_launch(config, sys.executable)("-m", module, *sys.argv[1:])
+    except SignalException:  # Ctrl-C, as the launcher tells it
+        raise KeyboardInterrupt from None
     except ChildFailedError as error:
         sys.exit(max(1, error.get_first_failure()[1].exitcode))
