@@ -8,6 +8,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: repro test lint
 
 repro: .venv/installed
+	python -m stages.io.recovery
 	dvc repro
 
 test: .venv/installed-dev

@@ -5,8 +5,6 @@ step 1's adapter and those vectors. Writes a row of the table. Killed and starte
 where it was.
 """
 
-import shutil
-
 import pyarrow as pa
 
 from stages import methods
@@ -14,7 +12,7 @@ from stages.io.command import start
 from stages.io.errors import InputError
 from stages.io.params import load_shared
 from stages.io.paths import facts, fit_cost, predictions, scoring_cost
-from stages.io.scratch import scratch_folder
+from stages.io.scratch import finished, scratch_folder
 from stages.io.seeds import derived_seed
 from stages.io.sources import import_closure
 from stages.io.tables import PREDICTIONS, write_json, write_table
@@ -53,7 +51,7 @@ def main(row: str) -> None:
     write_json(fitted.facts, facts(row))
     write_json({"fit_seconds": fitted.seconds}, fit_cost(row))
     write_json({"rows": len(scored), "seconds": seconds}, scoring_cost(row))
-    shutil.rmtree(scratch, ignore_errors=True)
+    finished(scratch)
 
 
 if __name__ == "__main__":

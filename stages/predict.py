@@ -4,14 +4,12 @@ Whole users are drawn where fewer rows are asked for than there are, the same on
 Killed and started again, it goes on where it was.
 """
 
-import shutil
-
 import numpy as np
 import pyarrow as pa
 
 from stages.io.params import load_section, load_shared
 from stages.io.paths import LLM_FOLDER, adapter_folder, predictions, prompts_folder, scoring_cost
-from stages.io.scratch import scratch_folder
+from stages.io.scratch import finished, scratch_folder
 from stages.io.sources import import_closure
 from stages.io.tables import PREDICTIONS, write_json, write_table
 from stages.llm.launch import start_in_processes
@@ -50,7 +48,7 @@ def main(variant: str) -> None:
     write_json({**cost, "tokens_per_prompt": float(np.mean(test.n_tokens))}, scoring_cost(variant))
     scored = test.keys.append_column("score", pa.array(scores))
     write_table(scored, predictions(variant), PREDICTIONS)
-    shutil.rmtree(scratch, ignore_errors=True)
+    finished(scratch)
 
 
 if __name__ == "__main__":

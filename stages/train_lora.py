@@ -4,10 +4,8 @@ Step 1 (`text`) starts from nothing; step 2 (`codes`) goes on from step 1's adap
 with `tuning: intuitive` (BinLLM section 2.2.2). Killed and started again, it goes on where it was.
 """
 
-import shutil
-
 from stages.io.paths import LLM_FOLDER, PLOTS, adapter_folder, facts, fit_cost, prompts_folder
-from stages.io.scratch import scratch_folder
+from stages.io.scratch import finished, scratch_folder
 from stages.io.sources import import_closure
 from stages.io.tables import write_json
 from stages.llm.adapters import trainable_parameters
@@ -39,7 +37,7 @@ def main(variant: str) -> None:
     best = {"valid_auc": tuned.best["auc"], "rows": tuned.best["rows"]}
     write_json({**best, "parameters": trained}, facts(variant))
     write_json({"fit_seconds": tuned.seconds}, fit_cost(variant))
-    shutil.rmtree(scratch)
+    finished(scratch)
 
 
 if __name__ == "__main__":

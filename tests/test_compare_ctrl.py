@@ -1,5 +1,6 @@
 """CTRL (DIN): texts, alignment, and the stage run for real on planted interactions."""
 
+import io
 import json
 import math
 import shutil
@@ -36,6 +37,7 @@ from stages.collab.vector_file import read_vectors
 from stages.compare import main
 from stages.io.errors import InputError
 from stages.io.params import load_section
+from stages.io.scratch import keep
 from stages.io.tables import INTERACTIONS, ITEMS, write_table
 from stages.llm import encoding
 from stages.llm.encoding import encode
@@ -102,7 +104,9 @@ def test_a_cut_encoding_goes_on_where_it_stopped(
     whole = encoded(small_encoder, given)
     first, _, last = sorted(tmp_path.glob(".scratch/encode-*/*.npy"))
     last.unlink()
-    np.save(first, np.zeros((2, whole.shape[1]), dtype=np.float32))  # tells that it is read
+    content = io.BytesIO()
+    np.save(content, np.zeros((2, whole.shape[1]), dtype=np.float32))  # tells that it is read
+    keep(content.getbuffer(), first)
     resumed = encoded(small_encoder, given)
     assert not resumed[:2].any()
     assert torch.equal(resumed[2:], whole[2:])

@@ -44,7 +44,13 @@ def prompt_table(n: int, seed: int) -> pa.Table:
     ).cast(PROMPTS)
 
 
-def project(folder: Path, llm_folder: Path, processes: int, split: bool = False) -> Path:
+def project(
+    folder: Path,
+    llm_folder: Path,
+    processes: int,
+    split: bool = False,
+    precision: str = "float32",
+) -> Path:
     """A working folder in which train_lora and predict can run."""
     (folder / "models").mkdir(parents=True)
     (folder / "models/llm").symlink_to(llm_folder)
@@ -57,7 +63,7 @@ def project(folder: Path, llm_folder: Path, processes: int, split: bool = False)
     params["split_weights"] = split
     params["train_lora"]["train_rows"]["text"] = None
     params["train_lora"]["train_rows"]["titles_first"] = 0
-    params["train_lora"]["precision"] = params["predict"]["precision"] = "float32"
+    params["train_lora"]["precision"] = params["predict"]["precision"] = precision
     params["train_lora"]["lora"]["rank"] = 4
     with (folder / "params.yaml").open("w") as file:
         yaml.dump(params, file)
@@ -105,6 +111,28 @@ def test_two_processes_train_the_adapter_and_give_the_scores_of_one(
         np.testing.assert_allclose(values_two, values, atol=1e-5)
     for name, tensor in weights.items():
         assert torch.allclose(tensor, weights_two[name], atol=1e-4), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_adapter_and_scores_have_the_same_bytes_with_any_number_of_threads_and_hash_seed(
+    tiny_llm_folder: Path, tmp_path: Path, precision: str
+) -> None:
+    found = []
+    for threads in ("1", "2", "3"):
+        folder = project(tmp_path / threads, tiny_llm_folder, 1, precision=precision)
+        variables = {"OMP_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
+        for stage in ("stages.train_lora", "stages.predict"):
+            done = run(folder, "-m", stage, "text", **variables)
+            assert done.returncode == 0, done.stderr
+        names = [
+            "models/adapters/text/adapter_model.safetensors",
+            "models/adapters/text/adapter_config.json",
+            "metrics/plots/training_text.csv",
+            "data/predictions/text.parquet",
+        ]
+        found.append([(folder / name).read_bytes() for name in names])
+    assert found[0] == found[1] == found[2]
 
 
 @pytest.mark.slow

@@ -1,10 +1,16 @@
-"""How a stage is started from the command line: its help, its arguments, its one line of error."""
+"""How a stage is started from the command line: its help, its arguments, its one line of error.
+
+A stage runs alone, ends with the DVC that started it, and its outputs appear together.
+"""
 
 import argparse
 from collections.abc import Callable
 from typing import Any
 
 from stages.io.errors import run_stage
+from stages.io.locks import alone
+from stages.io.outputs import together
+from stages.io.parent import end, end_with_dvc, starters
 
 
 def start(main: Callable[..., None], *names: str) -> None:
@@ -17,7 +23,29 @@ def start(main: Callable[..., None], *names: str) -> None:
         names: what its arguments are called, in order; each is one word.
     """
     words = arguments(main, names)
-    run_stage(lambda: main(*words))
+    module = main.__globals__["__spec__"]
+    stage = ".".join([module.name if module else main.__module__, *words])
+    run_stage(lambda: run_alone(lambda: main(*words), stage))
+
+
+def run_alone(main: Callable[[], None], stage: str) -> None:
+    """Runs a stage's entry as the only writer of its outputs.
+
+    Args:
+        main: the entry, without arguments.
+        stage: its name with its item.
+
+    Raises:
+        InputError: another process runs the same stage.
+    """
+    end_with_dvc()
+
+    def ready() -> None:
+        if starters().gone():
+            end()
+
+    with alone(stage), together(ready):
+        main()
 
 
 def arguments(main: Callable[..., Any], names: tuple[str, ...]) -> list[str]:

@@ -1,12 +1,14 @@
 """A progress line for long work: done, rate, time left."""
 
+import contextlib
+import shutil
 import sys
 import time
 from typing import TextIO
 
 
 class Progress:
-    """Prints progress: rewritten in place on a terminal, one line every few seconds in a log."""
+    """Prints progress: rewritten in place on a terminal, at most a line per minute in a log."""
 
     def __init__(
         self,
@@ -15,7 +17,7 @@ class Progress:
         unit: str = "rows",
         *,
         done: int = 0,
-        every: float = 10.0,
+        every: float = 60.0,
         stream: TextIO | None = None,
     ) -> None:
         """Starts the clock.
@@ -63,10 +65,11 @@ class Progress:
 
     def _print(self, line: str, last: bool = False) -> None:
         if self._tty:
-            self._stream.write("\r\x1b[K" + line + ("\n" if last else ""))
-        else:
-            self._stream.write(line + "\n")
-        self._stream.flush()
+            # A line that wraps could not be rewritten.
+            line = "\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1]
+        with contextlib.suppress(OSError):  # a log on a full disk does not end the work
+            self._stream.write(line + ("\n" if last or not self._tty else ""))
+            self._stream.flush()
 
 
 def duration(seconds: float) -> str:

@@ -1,13 +1,10 @@
 """The Parquet tables that stages hand to each other, and how they are written.
 
 Every table has an explicit schema here, is checked against it on write and read, and is written
-so that equal content gives equal bytes. Outputs appear whole or not at all.
+so that equal content gives equal bytes.
 """
 
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.io.errors import InputError
+from stages.io.outputs import replacing
 
 SPLITS = ("train", "valid", "test")
 
@@ -176,28 +174,3 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     return value
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path` to write to; moves it to `path` on success, else removes it.
-
-    Works for a file and for a folder (make it with `mkdir`). A cut leaves `path` as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    _remove(partial)
-    try:
-        yield partial
-        if path.is_dir():
-            _remove(path)
-        partial.replace(path)
-    finally:
-        _remove(partial)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

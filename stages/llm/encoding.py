@@ -1,5 +1,6 @@
 """What a text encoder makes of texts."""
 
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,7 @@ from transformers.utils import logging
 
 from stages.io.errors import InputError
 from stages.io.progress import Progress
-from stages.io.scratch import scratch_folder
-from stages.io.tables import replacing
+from stages.io.scratch import finished, keep, kept, scratch_folder
 from stages.llm.hardware import Precision, best_device, resolve_precision
 from stages.prompts.tokenizer import load_tokenizer, token_limit
 
@@ -60,15 +60,19 @@ def encode(texts: Sequence[str], folder: Path, *, max_tokens: int, precision: Pr
     parts, encoder = [], None
     for start in range(0, len(unique), _KEPT_AT_ONCE):
         part = unique[start : start + _KEPT_AT_ONCE]
-        kept = scratch / f"{start}.npy"
-        if not kept.is_file():
+        path = scratch / f"{start}.npy"
+        content = kept(path)
+        if content is None:
             encoder = encoder or _Encoder(folder, dtype, device, max_tokens)
-            with replacing(kept) as partial, partial.open("wb") as file:
-                np.save(file, encoder(part, progress))
+            parts.append(encoder(part, progress))
+            made = io.BytesIO()
+            np.save(made, parts[-1])
+            keep(made.getbuffer(), path)
         else:
+            parts.append(np.load(io.BytesIO(content), allow_pickle=False))
             progress.advance(len(part))
-        parts.append(np.load(kept, allow_pickle=False))
     progress.close()
+    finished(scratch, keep_own=True)
     place = {text: index for index, text in enumerate(unique)}
     vectors = np.concatenate(parts)[[place[text] for text in texts]]
     return torch.from_numpy(vectors)

@@ -1,5 +1,6 @@
 """What a scoring run has so far, kept so that a cut loses seconds and not the run."""
 
+import io
 import json
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from stages.io.errors import InputError
-from stages.io.tables import replacing
+from stages.io.scratch import keep, kept
 from stages.llm.hardware import best_device
 from stages.llm.params import Score
 from stages.llm.processes import ALONE, Processes
@@ -34,11 +35,14 @@ class PartialScores:
         self._clock = folder / "seconds.json"
         known = np.full(n, np.nan, dtype=np.float32)
         self._spent = 0.0
-        if peers.rank == 0 and self._clock.is_file():
-            self._spent = json.loads(self._clock.read_text())
+        if peers.rank == 0:
+            seconds = kept(self._clock)
+            self._spent = json.loads(bytes(seconds)) if seconds is not None else 0.0
             for path in sorted(folder.glob("scores-*.npy")):
-                part = np.load(path, allow_pickle=False)
-                known = np.where(np.isnan(known), part, known)
+                part = kept(path)
+                if part is not None:
+                    scores = np.load(io.BytesIO(part), allow_pickle=False)
+                    known = np.where(np.isnan(known), scores, known)
         # One process reads, and the sum tells the others: a file may change while they look.
         shared = torch.from_numpy(known if peers.rank == 0 else np.zeros_like(known))
         self.scores: NDArray[np.float32] = peers.sum(shared.to(best_device())).cpu().numpy()
@@ -54,10 +58,10 @@ class PartialScores:
         """Keeps the scores, at most once in `SAVE_SECONDS`."""
         if time.monotonic() - self._saved < SAVE_SECONDS:
             return
-        with replacing(self._path) as partial, partial.open("wb") as file:
-            np.save(file, scores)
-        with replacing(self._clock) as partial:
-            partial.write_text(json.dumps(self.seconds))
+        content = io.BytesIO()
+        np.save(content, scores)
+        keep(content.getbuffer(), self._path)
+        keep(json.dumps(self.seconds).encode(), self._clock)
         self._saved = time.monotonic()
 
 

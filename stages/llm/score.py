@@ -4,6 +4,7 @@ Score (BinLLM section 2.1): the logit of the single token " Yes" after the promp
 less the one of " No". Only the scored positions meet the head, and only its two rows.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -60,7 +61,6 @@ def score_prompts(
     """
     result = np.full(len(prompts), np.nan, dtype=np.float32) if scores is None else scores
     groups = group_rows(tokenize(llm.tokenizer, prompts), prefixes)
-    groups = [group for group in groups if np.isnan(result[group.rows]).any()]
     llm.model.eval()
 
     def compute(part: list[Group]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -69,7 +69,13 @@ def score_prompts(
             return batch.rows, batch_scores(llm, batch, score).cpu().numpy()
 
     with workers(llm.model, llm.device) as pool:
-        packs, spare = peers.share(pack(groups, token_budget, pool.count * peers.size))
+        packs = pack(groups, token_budget, math.lcm(pool.pieces, peers.size))
+        # A pack that a cut run had scored in part is scored as a whole again: how rows lie together
+        # decides how they round.
+        packs = [part for part in packs if np.isnan(result[_rows(part)]).any()]
+        todo = sorted(row for part in packs for row in _rows(part))
+        result[todo] = np.nan
+        packs, spare = peers.share(packs)
         # Long groups have many rows for their tokens: mixed, rows tell the time left.
         np.random.default_rng(0).shuffle(packs)
         counted = 0
@@ -84,9 +90,12 @@ def score_prompts(
             compute(part)
     if peers.size > 1:
         # What an earlier run scored is known to all; the rest each process has a part of.
-        todo = sorted(row for group in groups for row in group.rows)
         mine = torch.as_tensor(result[todo], device=llm.device).nan_to_num(0.0)
         result[todo] = peers.sum(mine).cpu().numpy()
         if progress:
             progress.advance(len(todo) - counted)
     return result
+
+
+def _rows(part: Sequence[Group]) -> list[int]:
+    return [row for group in part for row in group.rows]

@@ -1,5 +1,6 @@
 """The one way to train an LLM's adapter: resumable, with the same result as if never cut."""
 
+import io
 import json
 import math
 import time
@@ -15,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.io.errors import InputError
+from stages.io.scratch import keep, kept
 from stages.io.seeds import derived_seed, generator
-from stages.io.tables import replacing
 from stages.llm.adapters import trainable_parameters
 from stages.llm.load import Llm
 from stages.llm.packing import Group, collate, group_rows, pack, shuffled_batches
@@ -171,7 +172,8 @@ def tune(
         settings: passes over each phase, rows of a step (whole groups of equal prefix: at least so
             many), AdamW's weight decay and warm-up, how often validation AUC is measured (the last
             time at the end), and tokens computed at once, which bounds the memory and changes no
-            result but by rounding.
+            result but by rounding. How many threads there are changes nothing at all, but with
+            dropout, where all of them compute each piece together.
         score: the number that is trained and later ranks.
         learning_rate: peak of AdamW's.
         seed: of order and dropout.
@@ -210,9 +212,9 @@ def tune(
                 pool=pool,
                 peers=peers,
             )
-        if not math.isfinite(loss):
-            raise InputError(f"{title}: loss {loss} at step {number}; lower the learning rate")
-        optimizer.step(gradients, _schedule(number, len(steps), settings.warmup))
+            if not math.isfinite(loss):
+                raise InputError(f"{title}: loss {loss} at step {number}; lower the learning rate")
+            optimizer.step(gradients, _schedule(number, len(steps), settings.warmup))
         rows = [row for group in steps[number] for row in group.rows]
         state.count(loss, scores, labels[rows].tolist())
         progress.advance(len(rows), state.note())
@@ -281,7 +283,7 @@ def _gradients(
     total = torch.zeros(1 + len(place) + sum(p.numel() for p in parameters), device=llm.device)
     loss, scores, *gradients = total.split([1, len(place), *(p.numel() for p in parameters)])
     gradients = [g.view_as(p) for g, p in zip(gradients, parameters, strict=True)]
-    mine, spare = peers.share(pack(batch, micro_tokens, pool.count * peers.size))
+    mine, spare = peers.share(pack(batch, micro_tokens, math.lcm(pool.pieces, peers.size)))
     for piece_loss, rows, logits, piece_gradients in pool.map(compute, mine):
         loss += piece_loss
         scores[[place[row] for row in rows.tolist()]] = logits
@@ -324,25 +326,26 @@ def _evaluate(
 def _checkpoint(
     scratch: Path, state: _State, optimizer: _AdapterOptimizer, best: dict[str, Tensor]
 ) -> None:
-    with replacing(scratch / _CHECKPOINT) as partial:
-        torch.save(
-            {
-                "state": json.dumps(asdict(state)),
-                "optimizer": optimizer.state_dict(),
-                "best": best,
-                "rng": torch.get_rng_state(),
-                "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            },
-            partial,
-        )
+    content = io.BytesIO()
+    torch.save(
+        {
+            "state": json.dumps(asdict(state)),
+            "optimizer": optimizer.state_dict(),
+            "best": best,
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        },
+        content,
+    )
+    keep(content.getbuffer(), scratch / _CHECKPOINT)
 
 
 def _resume(scratch: Path, optimizer: _AdapterOptimizer) -> tuple[_State, dict[str, Tensor]]:
     """Takes up the checkpoint if there is one; returns the state and the best weights so far."""
-    path = scratch / _CHECKPOINT
-    if not path.is_file():
+    content = kept(scratch / _CHECKPOINT)
+    if content is None:
         return _State(), {}
-    saved = torch.load(path, weights_only=True)
+    saved = torch.load(io.BytesIO(content), weights_only=True)
     optimizer.load_state_dict(saved["optimizer"])
     torch.set_rng_state(saved["rng"])
     if torch.cuda.is_available():

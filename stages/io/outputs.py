@@ -1,0 +1,136 @@
+"""How outputs appear: whole or not at all, and those of a stage together.
+
+What is written lies beside its place under a name of its own until it is complete and on the disk.
+Two writers never share such a name; what a killed one left is removed by the next.
+"""
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from stages.io.errors import disk_error
+
+SCRATCH = Path(".scratch")  # work in progress and what is kept of it; no output lies here
+
+
+class _Set:
+    """Outputs that are complete, and what is to be done once all of them are in their places."""
+
+    def __init__(self) -> None:
+        self.complete: list[tuple[Path, Path]] = []
+        self.afterwards: list[Callable[[], None]] = []
+
+
+_open: set[Path] = set()  # partial files and folders of this process
+_set: _Set | None = None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a path beside `path` to write to; moves it to `path` on success, else removes it.
+
+    Works for a file and for a folder (make it with `mkdir`). A cut leaves `path` as it was. Within
+    `together`, the move waits for the other outputs.
+
+    Raises:
+        OSError: it cannot be written, also where a library called that something else.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    inside = any(other in path.parents for other in _open)
+    waits = _set is not None and not inside and SCRATCH.absolute() not in path.absolute().parents
+    _open.add(partial)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        yield partial
+        if not inside:  # else all of it reaches the disk with the folder that it lies in
+            _sync(partial)
+        if waits and _set is not None:
+            _set.complete.append((partial, path))
+        else:
+            _move(partial, path)
+    except Exception as error:
+        found = disk_error(error, path)
+        if found is None:
+            raise
+        raise found from error
+    finally:
+        if _set is None or (partial, path) not in _set.complete:
+            _remove(partial)
+            _open.discard(partial)
+
+
+@contextmanager
+def together(ready: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Keeps back what is written inside until its end: all outputs appear then, or none does.
+
+    Args:
+        ready: called before the first one appears; may raise.
+    """
+    global _set
+    _set = outputs = _Set()
+    try:
+        yield
+        ready()
+        for partial, path in outputs.complete:
+            _move(partial, path)
+        for call in outputs.afterwards:
+            call()
+    finally:
+        _set = None
+        for partial, _ in outputs.complete:
+            _remove(partial)
+            _open.discard(partial)
+
+
+def once_written(call: Callable[[], None]) -> None:
+    """Calls when the outputs are in their places: at the end of `together`, else at once."""
+    if _set is None:
+        call()
+    else:
+        _set.afterwards.append(call)
+
+
+def _move(partial: Path, path: Path) -> None:
+    if path.is_dir():
+        _remove(path)
+    partial.replace(path)
+    _sync_one(path.parent)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes what killed processes left of `path`."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.(\d+)-[0-9a-f]{{8}}\.partial")
+    for other in path.parent.iterdir():
+        found = name.fullmatch(other.name)
+        if found and other not in _open:
+            writer = int(found[1])
+            if writer == os.getpid() or not psutil.pid_exists(writer):
+                _remove(other)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file, or all of a folder, is on the disk: a rename may get there sooner."""
+    for each in (path, *path.rglob("*")) if path.is_dir() else (path,):
+        _sync_one(each)
+
+
+def _sync_one(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        path.unlink()
