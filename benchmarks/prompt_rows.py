@@ -105,8 +105,17 @@ def _ml_1m(split: Path, llm_folder: Path, part: Part, rows: int, seed: int) -> P
         for key, columns in _fitted_codes(tables, seed).items()
     )
     chosen = tables[part].filter(pa.array(_whole_users(tables[part], rows, seed)))
-    shown = [*codes, *rates_by_id(tables["train"], section.rate_c)]
-    content = Content(titles, True, section.max_titles, *shown)
+    user_codes, item_codes = codes
+    user_rates, item_rates = rates_by_id(tables["train"], section.rate_c)
+    content = Content(
+        titles,
+        True,
+        section.max_titles,
+        user_codes,
+        item_codes,
+        user_rates=user_rates,
+        item_rates=item_rates,
+    )
     built = build_prompts(content.rows(chosen), load_tokenizer(llm_folder), token_limit(llm_folder))
     uids = chosen["uid"].to_pylist()
     return PromptRows(

@@ -45,7 +45,10 @@ def main() -> None:
     limit = codes.section.max_tokens or token_limit(LLM_FOLDER)
     written = {
         way: build_prompts(
-            read_content(settings, INTERACTIONS_FOLDER).rows(test), llm.tokenizer, limit
+            read_content(settings, INTERACTIONS_FOLDER).rows(test),
+            llm.tokenizer,
+            limit,
+            wording=settings.wording,
         )
         for way, settings in ways.items()
     }

@@ -42,6 +42,7 @@ from stages.prompts.settings import PromptSettings, prompt_settings
 from stages.prompts.text import (
     QUESTION,
     UNKNOWN,
+    Prompt,
     Row,
     build_prompt,
     build_prompts,
@@ -95,6 +96,42 @@ def test_rates_stand_between_titles_and_codes() -> None:
         "Item code: 1100",
         QUESTION,
     ]
+
+
+def test_liked_items_stand_with_their_codes() -> None:
+    liked = replace(FULL, history_codes=["1111", "0000"])
+    first = build_prompt(liked).prefix.splitlines()[0]
+    assert first == 'Items the user liked: "Fargo (1996)" (1111), "Heat (1995)" (0000)'
+    alone = build_prompt(replace(liked, history=None)).prefix.splitlines()[0]
+    assert alone == "Items the user liked: 1111, 0000"
+    assert "liked: none" in build_prompt(replace(liked, history=None, history_codes=[])).prefix
+
+
+OTHER_WORDING = (
+    "Someone liked {history}.",
+    " They like level {user_rate}",
+    " and have {user_code}.",
+    " Asked: {title}",
+    " of {item_code}",
+    " and {item_rate}?",
+    "\nYes or No?",
+)
+
+
+def test_another_wording_says_the_same_fields_in_its_words() -> None:
+    full = build_prompt(RATED, OTHER_WORDING)
+    assert full.prefix == (
+        'Someone liked "Fargo (1996)", "Heat (1995)". They like level 6 and have 0101.'
+    )
+    assert full.suffix == ' Asked: "Alien (1979)" of 1100 and 7?\nYes or No?'
+    text = build_prompt(replace(RATED, user_code=None, item_code=None), OTHER_WORDING)
+    assert "0101" not in whole(text) and "1100" not in whole(text)
+    ids = build_prompt(replace(FULL, history=None, title=None), OTHER_WORDING)
+    assert whole(ids) == "and have 0101. of 1100\nYes or No?"
+
+
+def whole(prompt: Prompt) -> str:
+    return prompt.prefix + prompt.suffix
 
 
 def test_a_candidate_alone_has_no_prefix() -> None:
@@ -333,11 +370,23 @@ def test_a_set_of_prompts_may_hold_another_set_of_codes() -> None:
         ),
         (
             {"content": "codes/taste", "changes": {"fields": ["text"]}},
-            "prompts.other.changes.fields.0 = 'text': input should be 'titles', 'rates' or 'code",
+            "prompts.other.changes.fields.0 = 'text': input should be 'titles', 'rates', 'code",
         ),
         (
             {"content": "interactions", "changes": {"fields": ["codes"]}},
             "prompts.other: of fields ['codes'] prompts of interactions have none; expected ",
+        ),
+        (
+            {"content": "codes/taste", "changes": {"fields": ["titles", "history_codes"]}},
+            "prompts.other.changes.fields = ['titles', 'history_codes']: value error, 'his",
+        ),
+        (
+            {"content": "interactions", "changes": {"wording": ["{title}", "\n{asked}"]}},
+            "prompts.other.changes.wording = ['{title}', '\\n{asked}']: value error, '\\n{ask",
+        ),
+        (
+            {"content": "interactions", "changes": {"wording": ["{title}", "\nWell?"]}},
+            "prompts.other.changes.wording = ['{title}', '\\nWell?']: value error, {history} s",
         ),
         (
             {"content": "interactions", "changes": {"rate_c": 0.0}},
@@ -475,6 +524,11 @@ SHAPING = [
     ({"materialize_prompts.flip_bits": 0.4}, {"codes", "id_only"}),
     ({"compress": True}, {"codes", "id_only"}),
     ({"materialize_prompts.bits": "digits"}, {"codes", "id_only"}),
+    ({"materialize_prompts.wording": list(OTHER_WORDING)}, set(SETS)),
+    (
+        {"prompts.codes.changes": {"fields": ["titles", "rates", "codes", "history_codes"]}},
+        {"codes"},
+    ),
     ({"seed": 2}, {*RATED_SETS, "id_only"}),
     ({"prompts.codes.changes": {"max_titles": 2}}, {"codes"}),
     ({"prompts.text.changes": {"fields": ["titles", "codes"], "compress": True}}, set()),

@@ -22,7 +22,7 @@ from stages.io.tables import (
 from stages.prompts.codes import READ, WRITTEN, Form
 from stages.prompts.main_effects import AVERAGE, fit_main_effects, levels
 from stages.prompts.settings import PromptSettings
-from stages.prompts.text import UNKNOWN, Row, code_texts
+from stages.prompts.text import UNKNOWN, WORDING, Row, code_texts
 
 
 class Flips:
@@ -61,6 +61,8 @@ class Content:
         user_rates: level by uid, of users with a train row, others being average; None leaves
             rates out.
         item_rates: level by iid, likewise.
+        with_history_codes: True shows the codes of liked items.
+        wording: the parts of the prompts that this is for.
     """
 
     titles: dict[int, str]
@@ -71,6 +73,8 @@ class Content:
     row_codes: dict[int, str] = field(default_factory=dict)
     user_rates: dict[int, str] | None = None
     item_rates: dict[int, str] | None = None
+    with_history_codes: bool = False
+    wording: Sequence[str] = WORDING
 
     def without_titles(self) -> "Content":
         """Returns what remains where titles are left out."""
@@ -78,7 +82,7 @@ class Content:
 
     def candidate_alone(self) -> "Content":
         """Returns the candidate's title and nothing else."""
-        return Content(self.titles, True, None)
+        return Content(self.titles, True, None, wording=self.wording)
 
     def rows(
         self,
@@ -98,15 +102,17 @@ class Content:
         columns = interactions.select(["row", "uid", "iid", "history"]).to_pydict()
         user_rates, item_rates = self._rates(columns["uid"], columns["iid"], rates)
         rows = []
-        moment, user_code = None, None
+        moment, user_code, liked_codes = None, None, None
         each = zip(*columns.values(), user_rates, item_rates, strict=True)
         for row, uid, iid, history, user_rate, item_rate in each:
             if moment != (uid, history):
                 moment, user_code = (uid, history), self._user_code(row, uid, flips)
+                liked_codes = self._history_codes(history, flips)
             item_code = _code(self.item_codes, iid, flips)
             title = self.titles[iid] if self.with_titles else None
             liked = self._history(history)
-            rows.append(Row(row, liked, title, user_code, item_code, user_rate, item_rate))
+            texts = liked, title, user_code, item_code, user_rate, item_rate, liked_codes
+            rows.append(Row(row, *texts))
         return rows
 
     def _user_code(self, row: int, uid: int, flips: Flips | None) -> str | None:
@@ -117,7 +123,15 @@ class Content:
     def _history(self, history: list[int]) -> list[str] | None:
         if not self.with_titles or self.max_titles is None:
             return None
-        return [self.titles[iid] for iid in history[max(0, len(history) - self.max_titles) :]]
+        return [self.titles[iid] for iid in self._recent(history)]
+
+    def _history_codes(self, history: list[int], flips: Flips | None) -> list[str] | None:
+        if not self.with_history_codes or self.item_codes is None:
+            return None
+        return [str(_code(self.item_codes, iid, flips)) for iid in self._recent(history)]
+
+    def _recent(self, history: list[int]) -> list[int]:
+        return history[max(0, len(history) - (self.max_titles or 0)) :]
 
     def _rates(
         self, uids: list[int], iids: list[int], given: tuple[list[str], list[str]] | None
@@ -149,7 +163,13 @@ def read_content(settings: PromptSettings, interactions: Path) -> Content:
         InputError: a table is missing, or the codes are those of other items.
     """
     section, fields = settings.section, settings.shown
-    content = Content(read_titles(interactions), "titles" in fields, section.max_titles)
+    content = Content(
+        read_titles(interactions),
+        "titles" in fields,
+        section.max_titles,
+        with_history_codes="history_codes" in fields,
+        wording=settings.wording,
+    )
     if "rates" in fields:
         train = read_table(interactions / "train.parquet", INTERACTIONS, ["uid", "iid", "label"])
         users, items = rates_by_id(train, section.rate_c)

@@ -15,10 +15,18 @@ from stages.io.errors import InputError
 from stages.io.params import Section, known_entry, load_section, load_shared
 from stages.io.paths import codes_folder
 from stages.prompts.codes import Form
+from stages.prompts.text import ITEM_PLACES, USER_PLACES, WORDING, place_of
 
 CODES = "codes/"
 # What a prompt may show, in the order in which it stands there.
-Shown = Literal["titles", "rates", "codes"]
+Shown = Literal["titles", "rates", "codes", "history_codes"]
+# Where each of them stands in the wording.
+PLACES: dict[Shown, tuple[str, ...]] = {
+    "titles": ("history", "title"),
+    "rates": ("user_rate", "item_rate"),
+    "codes": ("user_code", "item_code"),
+    "history_codes": ("history",),
+}
 # Tables that hold the train rows once more, in few tokens each: tuning may begin with them.
 ShortTable = Literal["train_titles", "train_ids"]
 
@@ -27,7 +35,25 @@ def _each_once(fields: list[Shown]) -> list[Shown]:
     twice = [field for field in fields if fields.count(field) > 1]
     if twice:
         raise ValueError(f"{twice[0]!r} stands there twice")
+    if "history_codes" in fields and "codes" not in fields:
+        raise ValueError("'history_codes' stand beside 'codes', which are missing")
     return fields
+
+
+def _with_places(parts: list[str] | None) -> list[str] | None:
+    """Refuses a wording that names a field twice or not at all, or does not end in a question."""
+    if parts is None:
+        return None
+    if not parts:
+        raise ValueError("expected parts, or null")
+    places = [place_of(part) for part in parts]
+    named = [place for place in places if place is not None]
+    for place in (*USER_PLACES, *ITEM_PLACES):
+        if named.count(place) != 1:
+            raise ValueError(f"{{{place}}} stands there {named.count(place)} times, expected once")
+    if places[-1] is not None or not parts[-1].startswith("\n"):
+        raise ValueError("the last part is the question: expected a line of its own, without field")
+    return parts
 
 
 class MaterializePrompts(Section):
@@ -40,6 +66,7 @@ class MaterializePrompts(Section):
     rate_folds: int = Field(ge=2, le=100)
     untrained_codes: Literal["learned", "word"]
     bits: Literal["words", "digits"]
+    wording: Annotated[list[str] | None, AfterValidator(_with_places)]
     flip_bits: float = Field(ge=0, le=0.5)
 
 
@@ -86,8 +113,15 @@ class PromptSettings:
     def shown(self) -> tuple[Shown, ...]:
         """The fields that these prompts hold, in their order there."""
         asked = self.section.fields
-        able = [field for field in get_args(Shown) if field != "codes" or self.codes is not None]
+        of_codes = ("codes", "history_codes")
+        able = [f for f in get_args(Shown) if f not in of_codes or self.codes is not None]
         return tuple(field for field in able if field in asked)
+
+    @property
+    def wording(self) -> tuple[str, ...]:
+        """The parts of a prompt, those that have nothing to show left out."""
+        shown = {place for field in self.shown for place in PLACES[field]} | {None}
+        return tuple(part for part in self.section.wording or WORDING if place_of(part) in shown)
 
     @property
     def counts_rates(self) -> bool:
@@ -101,6 +135,8 @@ class PromptSettings:
         used += ["max_titles"] if "titles" in self.shown else []
         used += ["rate_c", "rate_folds"] if self.counts_rates else []
         key = {"fields": list(self.shown), **{name: section[name] for name in used}}
+        if self.section.wording is not None:
+            key["wording"] = list(self.wording)
         if "codes" in self.shown:
             key |= {name: section[name] for name in ("untrained_codes", "flip_bits")}
             key["form"] = self.form

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
+from string import Formatter
 
 from transformers import PreTrainedTokenizerBase
 
@@ -11,6 +13,18 @@ from stages.io.progress import Progress
 from stages.prompts.codes import WRITTEN, Form
 
 QUESTION = "Will the user like this item? Answer:"
+# A prompt is these parts in turn; one whose place has nothing to show is left out.
+WORDING = (
+    "Items the user liked: {history}",
+    "\nUser kindness: {user_rate}",
+    "\nUser code: {user_code}",
+    "\nItem: {title}",
+    "\nItem appeal: {item_rate}",
+    "\nItem code: {item_code}",
+    f"\n{QUESTION}",
+)
+USER_PLACES = ("history", "user_rate", "user_code")
+ITEM_PLACES = ("title", "item_rate", "item_code")
 UNKNOWN = "unknown"
 EMPTY_HISTORY = "none"
 _TOKENIZED_AT_ONCE = 4096
@@ -28,6 +42,7 @@ class Row:
         item_code: the candidate's code as text.
         user_rate: how readily the user likes, as a level.
         item_rate: how readily the candidate is liked, likewise.
+        history_codes: codes of the liked items, oldest first.
     """
 
     row: int
@@ -37,6 +52,7 @@ class Row:
     item_code: str | None = None
     user_rate: str | None = None
     item_rate: str | None = None
+    history_codes: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,27 +90,66 @@ def quoted(title: str) -> str:
     return '"' + one_line(title).replace('"', "'") + '"'
 
 
-def build_prompt(row: Row) -> Prompt:
-    """Builds one prompt, its fields in the paper's order.
+def build_prompt(row: Row, wording: Sequence[str] = WORDING) -> Prompt:
+    """Builds one prompt; as a rule its fields stand in the paper's order.
 
-    The prefix is what all candidates of the user at this moment share: the liked titles, the
-    user's level and code. Text-only prompts leave codes out; ID-only prompts both kinds of
+    The prefix is what all candidates of the user at this moment share: all before the first part
+    that tells of the candidate. Text-only prompts leave codes out; ID-only prompts both kinds of
     titles. A prompt that says nothing of the user has an empty prefix.
+
+    Args:
+        row: what stands there.
+        wording: parts with at most one place each; the first that is shown loses the space before.
     """
-    prefix, suffix = [], []
-    if row.history is not None:
-        liked = ", ".join(map(quoted, row.history)) if row.history else EMPTY_HISTORY
-        prefix.append(f"Items the user liked: {liked}")
-    if row.title is not None:
-        suffix.append(f"Item: {quoted(row.title)}")
-    if row.user_rate is not None:
-        prefix.append(f"User kindness: {row.user_rate}")
-        suffix.append(f"Item appeal: {row.item_rate}")
-    if row.user_code is not None:
-        prefix.append(f"User code: {row.user_code}")
-        suffix.append(f"Item code: {row.item_code}")
-    seam = "\n" if prefix else ""
-    return Prompt("\n".join(prefix), seam + "\n".join([*suffix, QUESTION]))
+    shown = {
+        "history": _listed(row),
+        "user_rate": row.user_rate,
+        "user_code": row.user_code,
+        "title": None if row.title is None else quoted(row.title),
+        "item_rate": row.item_rate,
+        "item_code": row.item_code,
+    }
+    prefix, suffix = "", ""
+    for part in wording:
+        place = place_of(part)
+        if place is not None and shown[place] is None:
+            continue
+        text = part.format_map(shown)
+        if not prefix and not suffix:
+            text = text.lstrip()
+        if suffix or place in ITEM_PLACES or part is wording[-1]:
+            suffix += text
+        else:
+            prefix += text
+    return Prompt(prefix, suffix)
+
+
+@cache
+def place_of(part: str) -> str | None:
+    """Returns the name of a part's place; None of one that always stands there.
+
+    Raises:
+        ValueError: braces that are no place, an unknown name, or more than one.
+    """
+    found = [name for _, name, _, _ in Formatter().parse(part) if name is not None]
+    known = (*USER_PLACES, *ITEM_PLACES)
+    if len(found) > 1 or not set(found) <= set(known):
+        raise ValueError(f"{part!r}: expected at most one place, of {', '.join(known)}")
+    return found[0] if found else None
+
+
+def _listed(row: Row) -> str | None:
+    """Returns the liked items: titles, codes, or each title with its code in brackets."""
+    codes = row.history_codes
+    if row.history is None and codes is None:
+        return None
+    if row.history is None:
+        liked = list(codes or ())
+    else:
+        liked = [quoted(title) for title in row.history]
+        if codes is not None:
+            liked = [f"{title} ({code})" for title, code in zip(liked, codes, strict=True)]
+    return ", ".join(liked) if liked else EMPTY_HISTORY
 
 
 def build_prompts(
@@ -102,6 +157,7 @@ def build_prompts(
     tokenizer: PreTrainedTokenizerBase,
     max_tokens: int,
     progress: Progress | None = None,
+    wording: Sequence[str] = WORDING,
 ) -> BuiltPrompts:
     """Builds prompts of at most `max_tokens` tokens; longer ones lose their oldest titles.
 
@@ -110,6 +166,7 @@ def build_prompts(
         tokenizer: the LLM's.
         max_tokens: largest length of a whole prompt in tokens.
         progress: advanced by rows.
+        wording: see `build_prompt`.
 
     Raises:
         InputError: a prompt is too long even without any title of the history.
@@ -117,11 +174,11 @@ def build_prompts(
     built = BuiltPrompts()
     for start in range(0, len(rows), _TOKENIZED_AT_ONCE):
         part = rows[start : start + _TOKENIZED_AT_ONCE]
-        prompts = [build_prompt(row) for row in part]
+        prompts = [build_prompt(row, wording) for row in part]
         lengths = _lengths(tokenizer, prompts)
         for row, prompt, length in zip(part, prompts, lengths, strict=True):
             if length > max_tokens:
-                dropped, prompt, length = _shorten(row, tokenizer, max_tokens)
+                dropped, prompt, length = _shorten(row, tokenizer, max_tokens, wording)
                 built.shortened += 1
                 built.titles_dropped += dropped
             built.prompts.append(prompt)
@@ -137,12 +194,17 @@ def _lengths(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> l
 
 
 def _shorten(
-    row: Row, tokenizer: PreTrainedTokenizerBase, max_tokens: int
+    row: Row, tokenizer: PreTrainedTokenizerBase, max_tokens: int, wording: Sequence[str]
 ) -> tuple[int, Prompt, int]:
     """Drops as few of the oldest titles as needed; returns how many, the prompt, its length."""
-    history = row.history or []
-    for dropped in range(1, len(history) + 1):
-        prompt = build_prompt(replace(row, history=history[dropped:]))
+    titles, codes = row.history, row.history_codes
+    for dropped in range(1, len(titles or codes or []) + 1):
+        shorter = replace(
+            row,
+            history=None if titles is None else titles[dropped:],
+            history_codes=None if codes is None else codes[dropped:],
+        )
+        prompt = build_prompt(shorter, wording)
         length = _lengths(tokenizer, [prompt])[0]
         if length <= max_tokens:
             return dropped, prompt, length

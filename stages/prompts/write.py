@@ -57,7 +57,7 @@ def write_prompts(
         for name, (split, shown) in tables.items():
             progress = Progress(f"{title} {name}", len(rows[split]))
             texts = texts_of(shown, rows[split], split, flips, rates)
-            built = build_prompts(texts, tokenizer, limit, progress)
+            built = build_prompts(texts, tokenizer, limit, progress, shown.wording)
             progress.close(f"{built.shortened} shortened")
             table = prompt_table(rows[split], built, teachers[split])
             write_table(table, partial / f"{name}.parquet", PROMPTS)

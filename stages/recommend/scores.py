@@ -48,7 +48,9 @@ def prompts_of(
         }
     )
     as_of_now = replace(content, row_codes={})  # these rows are none of the interactions
-    return build_prompts(as_of_now.rows(rows), tokenizer, max_tokens).prompts
+    return build_prompts(
+        as_of_now.rows(rows), tokenizer, max_tokens, wording=as_of_now.wording
+    ).prompts
 
 
 def score_pairs(
