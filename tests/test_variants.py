@@ -25,9 +25,9 @@ from tests.changed_params import ROOT, write_params
 STEP_1 = Path("models/adapters/text")
 # Step 1 begins on candidates' titles alone, step 2 on prompts without titles.
 OF_TITLES = {"train_titles": 3000, "train": 300}
-BOTH_PHASES = {"train_ids": 1500, "train": 600}
+BOTH_PHASES = {"train_ids": 1800, "train": 500}
 # What step 1 changes in the section.
-OF_STEP_1 = {"learning_rate": 1e-3, "order": "phased"}
+OF_STEP_1 = {"learning_rate": 1e-3, "batch_rows": 8, "order": "phased"}
 SHOWN = ("rates", "id_only", "intuitive", "compressed")
 
 
@@ -151,7 +151,7 @@ def test_what_an_entry_changes_overrides_the_section_parts_within_parts() -> Non
     found, codes = settings_of("other", {"variants.other": entry}), training_settings("codes")
     assert found.section.learning_rate == 0.25
     assert found.section.lora == codes.section.lora.model_copy(update={"rank": 3})
-    assert found.phases() == {"train_ids": 1500, "train": None}
+    assert found.phases() == {"train_ids": 1800, "train": None}
     unchanged = {"learning_rate", "lora", "train_rows"}
     assert found.section.model_dump(exclude=unchanged) == codes.section.model_dump(
         exclude=unchanged

@@ -1,0 +1,159 @@
+"""Search for how codes are written and taught: `python -m benchmarks.search_prompts`.
+
+In a folder where the pipeline has run, trains an adapter from nothing in each way below on the rows
+that step 2 draws, scores validation rows of whole users, and writes to
+benchmarks/searches/prompts.json how well the LLM ranks beside its codes, which are its teacher, and
+how much of them it reads. Test rows are not looked at.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.special import logit
+from scipy.stats import spearmanr
+from sklearn.linear_model import LinearRegression
+
+from stages.io.params import load_shared
+from stages.io.paths import INTERACTIONS_FOLDER, LLM_FOLDER, METRICS
+from stages.io.seeds import generator
+from stages.io.tables import ITEM_CODES, ROW_CODES, read_table
+from stages.llm.score import score_prompts
+from stages.llm.scoring_run import trained_llm
+from stages.llm.steps import starting_point, train_step, write_adapter
+from stages.llm.variants import training_settings
+from stages.measures.slices import sliced_metrics
+from stages.prompts.rows import PromptRows, read_prompts, sample_groups
+from stages.prompts.settings import PromptSettings, prompt_settings
+from stages.prompts.write import write_prompts
+
+# Each but for what it changes: of the prompts, and of training.
+WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "words": ({}, {}),
+    "digits": ({"bits": "digits"}, {}),
+    "dot-decimal": ({"compress": True}, {}),
+    "words, steps of 8 rows": ({}, {"batch_rows": 8}),
+    "words, hard labels": ({}, {"labels": "hard"}),
+    "words, short rows first": ({}, {"order": "phased"}),
+    "words, no levels": ({"fields": ["titles", "codes"]}, {}),
+    "words, codes of liked items": (
+        {"fields": ["titles", "rates", "codes", "history_codes"]},
+        {},
+    ),
+}
+FOUND = Path("benchmarks/searches/prompts.json")
+
+
+def main() -> None:
+    """Runs the search in the working folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1])
+    parser.add_argument("--rows", type=int, default=1000, help="validation rows to score")
+    parser.add_argument("--to", type=Path, default=FOUND, help=f"(default: {FOUND})")
+    args = parser.parse_args()
+    found = json.loads(args.to.read_text()) if args.to.exists() else {}
+    of_data = found.setdefault(load_shared("dataset"), {})
+    for way in args.ways:
+        for seed in args.seeds:
+            measured = trained_and_judged(*WAYS[way], seed=seed, rows=args.rows)
+            of_data.setdefault(way, {})[str(seed)] = measured
+            print(way, seed, json.dumps(measured), flush=True)
+            args.to.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def trained_and_judged(
+    of_prompts: dict[str, Any], of_training: dict[str, Any], *, seed: int, rows: int
+) -> dict[str, float]:
+    """Trains an adapter from nothing in one way; returns how it ranks validation rows."""
+    prompts = changed_prompts(of_prompts)
+    training = training_settings("codes")
+    training = replace(
+        training,
+        start=None,
+        shown=prompts.shown,
+        section=training.section.model_copy(update=of_training),
+        seed=training.seed + seed,
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, adapter = Path(scratch) / "prompts", Path(scratch) / "adapter"
+        title = json.dumps([of_prompts, of_training])
+        write_prompts(
+            prompts, folder, interactions=INTERACTIONS_FOLDER, llm=LLM_FOLDER, title=title
+        )
+        llm = starting_point(training, LLM_FOLDER)
+        start = time.monotonic()
+        tuned = train_step(llm, training, folder, scratch=Path(scratch) / "work", title=title)
+        seconds = time.monotonic() - start
+        write_adapter(llm, tuned, training.section.score, adapter)
+        trained, score = trained_llm(LLM_FOLDER, adapter, training.section.precision)
+        path = folder / "valid.parquet"
+        drawn = read_prompts(path, sample_groups(path, rows, "user", generator(1, "judge")))
+        scores = score_prompts(trained, drawn.prompts, prefixes=drawn.prefixes, score=score)
+    return {
+        "seconds": round(seconds),
+        "tokens": float(drawn.n_tokens.mean()),
+        **judged(drawn, scores),
+    }
+
+
+def changed_prompts(changes: dict[str, Any]) -> PromptSettings:
+    """Returns the settings of BinLLM's prompts, less what a way changes."""
+    settings = prompt_settings("codes")
+    of_section = {name: value for name, value in changes.items() if name != "compress"}
+    section = settings.section.model_copy(update=of_section)
+    return replace(settings, section=section, compress=changes.get("compress", False))
+
+
+def judged(drawn: PromptRows, scores: NDArray[np.float32]) -> dict[str, float]:
+    """Returns AUC and UAUC of scores and of the teacher, and what of the teacher is read.
+
+    `main_effects_read` and `codes_read` are the factors with which the two parts of the teacher's
+    log-odds stand in the scores: 1 is as much as in the teacher.
+    """
+    uids = drawn.keys["uid"].to_numpy()
+    log_odds = logit(np.clip(drawn.teacher.astype(np.float64), 1e-6, 1 - 1e-6))
+    of_codes = inner_products(drawn.keys)
+    parts = np.stack([log_odds - of_codes, of_codes], axis=1)
+    read = LinearRegression().fit(parts, scores)
+    found: dict[str, float] = {"rows": len(scores)}
+    for name, ranked in (("", scores), ("teacher_", log_odds)):
+        metrics = sliced_metrics(uids, drawn.labels, ranked, {})
+        found |= {f"{name}auc": metrics["auc"], f"{name}uauc": metrics["uauc"]}
+    return {
+        **found,
+        "spearman": float(spearmanr(scores, log_odds)[0]),
+        "main_effects_read": float(read.coef_[0]),
+        "codes_read": float(read.coef_[1]),
+    }
+
+
+def inner_products(keys: pa.Table) -> NDArray[np.float64]:
+    """Returns (n,) the codes' part of the log-odds of rows."""
+    folder = prompt_settings("codes").codes_folder
+    assert folder is not None
+    rows = dict(
+        zip(*read_table(folder / "rows.parquet", ROW_CODES).to_pydict().values(), strict=True)
+    )
+    items = read_table(folder / "items.parquet", ITEM_CODES).to_pydict()
+    of_item = dict(zip(items["iid"], items["packed"], strict=True))
+    user, item = (
+        np.unpackbits(np.frombuffer(b"".join(codes), np.uint8).reshape(len(keys), -1), axis=1)
+        for codes in (
+            [rows[row] for row in keys["row"].to_pylist()],
+            [of_item[iid] for iid in keys["iid"].to_pylist()],
+        )
+    )
+    facts = json.loads((METRICS / f"rows/{folder.name}.json").read_text())
+    return facts["scale"] * (2.0 * (user == item) - 1.0).sum(axis=1)
+
+
+if __name__ == "__main__":
+    main()
