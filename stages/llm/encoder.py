@@ -14,7 +14,8 @@ from typing import Any
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
-from stages.io.downloads import DOWNLOADS, digest, extract, fetch_wheel
+from stages.io.archives import extract
+from stages.io.downloads import DOWNLOADS, digest, fetch_wheel
 from stages.io.errors import InputError
 from stages.io.scratch import SCRATCH
 from stages.io.tables import replacing, write_json

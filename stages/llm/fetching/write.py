@@ -9,7 +9,8 @@ from typing import Any
 from transformers import AutoTokenizer
 from transformers.utils import logging
 
-from stages.io.downloads import DOWNLOADS, extract, fetch_wheel
+from stages.io.archives import extract
+from stages.io.downloads import DOWNLOADS, fetch_wheel
 from stages.io.errors import InputError
 from stages.io.tables import replacing, write_json
 from stages.llm.fetching import hub
