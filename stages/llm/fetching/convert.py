@@ -53,6 +53,24 @@ def keep_layers(source: Path, layers: int, folder: Path) -> None:
     _drop_traces(folder)
 
 
+def complete_tokenizer(folder: Path) -> None:
+    """Writes `tokenizer.json` and `tokenizer_config.json` where a folder lacks one of them.
+
+    A SentencePiece model is converted so, once: later stages read one kind of tokenizer.
+
+    Raises:
+        InputError: the tokenizer cannot be loaded.
+    """
+    if all((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
+        return
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer.save_pretrained(folder)
+    except Exception as error:  # whatever the library raises, the cause is the files
+        raise InputError(f"{folder}: its tokenizer cannot be loaded: {error}") from None
+    _drop_traces(folder)
+
+
 def _shortened(config: Any, layers: int | None) -> Any:
     if hasattr(config, "quantization_config"):
         del config.quantization_config

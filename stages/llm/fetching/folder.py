@@ -88,7 +88,10 @@ def _config_of(folder: Path) -> dict[str, Any]:
 
 def _weights_of(folder: Path) -> list[Path]:
     if (folder / INDEX).is_file():
-        shards = set(_read_json(folder / INDEX).get("weight_map", {}).values())
+        weight_map = _read_json(folder / INDEX).get("weight_map", {})
+        if not isinstance(weight_map, dict) or not all(map(_is_text, weight_map.values())):
+            raise InputError(f"{folder / INDEX}: weight_map is no map from tensors to files")
+        shards = set(weight_map.values())
         paths = [folder / shard for shard in sorted(shards)]
         for shard, path in zip(sorted(shards), paths, strict=True):
             # A shard's name comes from outside and is joined to paths.
@@ -106,11 +109,15 @@ def _weights_of(folder: Path) -> list[Path]:
     raise InputError(f"{folder}: holds {found}; expected {WEIGHTS} or {INDEX}")
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 def _check_weights(path: Path) -> None:
     try:
         with safe_open(path, framework="numpy") as tensors:
             tensors.keys()
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: no intact safetensors file: {error}") from None
 
 
@@ -119,7 +126,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object")
