@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 
 from stages.datasets.building import places
 from stages.datasets.building.places import Place
@@ -388,6 +389,17 @@ def test_a_redirect_to_something_else_than_http_is_not_followed(
         fetch_url(url, tmp_path / "f")
     assert str(error.value).startswith(url) and "tried" not in str(error.value)
     assert answers[0].body == BODY  # it was asked once only
+
+
+def test_a_redirect_from_https_to_http_is_refused_unless_the_checksum_is_known() -> None:
+    answers = [requests.Response(), requests.Response()]
+    for answer, scheme in zip(answers, ("https", "http"), strict=True):
+        answer.url, answer.status_code = f"{scheme}://127.0.0.1/f", 200
+        answer.headers["Content-Length"] = "1"
+    answers[1].history = answers[:1]
+    with pytest.raises(InputError, match="leads to .*, which anybody can change"):
+        download._check_answer(answers[1], answers[0].url, known=False)
+    download._check_answer(answers[1], answers[0].url, known=True)
 
 
 def test_a_circle_of_redirects_ends(lying: tuple[str, list[Answer]], tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 DVC hashes a file once and trusts it afterwards: a bit that flips on the disk is restored and called
 up to date. Here each object of the cache is hashed and held against its name, and each file of an
-output against `dvc.lock`; what differs is told with the output and the stage that wrote it. Some
-three seconds per gigabyte. `--repair` removes the damaged copies: `dvc repro` then makes them anew,
-and `dvc pull` brings them where a remote has them. Exit status: 0 sound, 1 damaged.
+output against `dvc.lock`; what differs is told with the output and the stage that wrote it. Takes
+two seconds of CPU time per gigabyte. `--repair` removes the damaged copies: `dvc repro` then makes
+them anew, and `dvc pull` brings them where a remote has them. Exit status: 0 sound, 1 damaged.
 """
 
 import argparse

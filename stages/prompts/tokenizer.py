@@ -38,8 +38,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     Raises:
         InputError: the folder holds no tokenizer, or a damaged one.
     """
-    for path in sorted(folder.glob("*token*")):
-        check_digest(path)
+    for path in sorted(folder.glob("*")):
+        if path.suffix != ".safetensors":
+            check_digest(path)
     try:
         return AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, split_special_tokens=True

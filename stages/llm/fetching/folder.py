@@ -6,6 +6,7 @@ they are opened: they are neither copied nor opened, and a folder that has nothi
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ _OPTIONAL = (
     "vocab.json",
     "merges.txt",
 )
+# Keys of a configuration that say how large the model is.
+_SIZES = re.compile(r"(hidden|intermediate|vocab|embed\w*|ffn)_(size|dim)$|_layers?$|_heads?$")
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 # What is worth fetching from a repository that also holds other formats.
@@ -38,7 +41,7 @@ def files_of(folder: Path) -> list[Path]:
     Raises:
         InputError: one that is needed is missing, damaged, or would need code of the model's own.
     """
-    _config_of(folder)
+    config = _config_of(folder)
     weights = _weights_of(folder)
     tokenizers = [folder / name for name in TOKENIZERS if (folder / name).is_file()]
     if not tokenizers:
@@ -46,6 +49,7 @@ def files_of(folder: Path) -> list[Path]:
     for path in weights:
         if path.suffix == ".safetensors":
             _check_weights(path)
+    _check_sizes(folder / "config.json", config, parameters_of(folder))
     optional = [folder / name for name in _OPTIONAL if (folder / name).is_file()]
     return sorted([folder / "config.json", *weights, *tokenizers, *optional])
 
@@ -66,7 +70,9 @@ def layers_of(folder: Path) -> int | None:
 def parameters_of(folder: Path) -> int:
     """Returns how many numbers the folder's weights hold; tied ones count once."""
     count = 0
-    for path in folder.glob("*.safetensors"):
+    for path in _weights_of(folder):
+        if path.name == INDEX:
+            continue
         with safe_open(path, framework="numpy") as tensors:
             for name in tensors.keys():  # noqa: SIM118 - no mapping
                 size = 1
@@ -79,7 +85,7 @@ def parameters_of(folder: Path) -> int:
 def _config_of(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     config = _read_json(path)
-    if not config.get("model_type"):
+    if not isinstance(config.get("model_type"), str) or not config["model_type"]:
         raise InputError(f"{path}: names no model_type; expected a config saved by transformers")
     if "auto_map" in config:
         raise InputError(f"{path}: auto_map asks for code of the model's own, which is never run")
@@ -119,6 +125,21 @@ def _check_weights(path: Path) -> None:
             tensors.keys()
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: no intact safetensors file: {error}") from None
+
+
+def _check_sizes(path: Path, config: dict[str, Any], parameters: int) -> None:
+    """Refuses a configuration of a far larger model: building it would take all memory, or years.
+
+    Raises:
+        InputError: a width or number of layers is no number, or larger than all weights together.
+    """
+    for key, value in config.items():
+        if not _SIZES.search(key) or value is None:
+            continue
+        if not isinstance(value, int) or not 0 <= value <= parameters:
+            raise InputError(
+                f"{path}: {key} = {value!r}, and the weights hold {parameters:,} numbers in all"
+            )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
