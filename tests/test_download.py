@@ -397,7 +397,7 @@ def test_a_redirect_from_https_to_http_is_refused_unless_the_checksum_is_known()
         answer.url, answer.status_code = f"{scheme}://127.0.0.1/f", 200
         answer.headers["Content-Length"] = "1"
     answers[1].history = answers[:1]
-    with pytest.raises(InputError, match="leads to .*, which anybody can change"):
+    with pytest.raises(InputError, match=r"leads to .*, which anybody can change"):
         download._check_answer(answers[1], answers[0].url, known=False)
     download._check_answer(answers[1], answers[0].url, known=True)
 
