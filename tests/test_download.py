@@ -348,8 +348,10 @@ def test_a_file_of_unknown_length_is_refused_unless_its_checksum_is_known(
 ) -> None:
     url, answers = lying
     answers.append(Answer(BODY))
-    with pytest.raises(InputError, match="does not say how long the file is"):
-        fetch_url(url, tmp_path / "f")
+    for headers in ({}, {"Content-Length": "many"}, {"Content-Length": "-5"}):
+        answers[0].headers = headers
+        with pytest.raises(InputError, match="does not say how long the file is"):
+            fetch_url(url, tmp_path / "f")
     assert fetch_url(url, tmp_path / "f", SHA256).read_bytes() == BODY
 
 

@@ -306,7 +306,9 @@ def _check_answer(response: requests.Response, url: str, *, known: bool) -> None
     schemes = [_split(answer.url).scheme for answer in (*response.history, response)]
     if "https" in schemes and schemes[-1] != "https":
         raise InputError(f"{shown(url)}: leads to {shown(response.url)}, which anybody can change")
-    if "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers:
+    length = response.headers.get("Content-Length", "")
+    chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
+    if not _LENGTH.fullmatch(length) and not chunked:
         raise InputError(
             f"{shown(url)}: the server does not say how long the file is, so that a cut one passes "
             "for whole; download it yourself and name its path"
