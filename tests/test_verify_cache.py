@@ -105,6 +105,18 @@ def test_an_object_that_no_present_output_has_is_verified_as_well(
     assert "of no output of the present dvc.lock" in capsys.readouterr().out
 
 
+def test_an_output_whose_list_of_files_is_damaged_is_removed_whole(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the list, nothing vouches for its files."""
+    path = next(path for text, path in objects(project).items() if text.startswith("[{"))
+    damage(path)
+    damage(project / "out/b")
+    assert not verify(project, repair=True)
+    assert "of out (stage make_folder)" in capsys.readouterr().out
+    assert not path.exists() and not (project / "out").exists()
+
+
 @pytest.mark.slow
 def test_dvc_makes_anew_what_was_damaged_in_cache_and_workspace(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -112,15 +124,14 @@ def test_dvc_makes_anew_what_was_damaged_in_cache_and_workspace(
     project = project_in(tmp_path / "project")
     damage(project / "out/b")
     damage(objects(project)["b\n"])
-    damage(next(path for text, path in objects(project).items() if text.startswith("[{")))
     (project / "whole").unlink()
     damage(objects(project)["a\nb\n"])
     assert "make_folder" not in dvc(project, "status")  # DVC does not see it
     assert not verify(project, repair=True)
     printed = capsys.readouterr().out
     assert "damaged: whole" not in printed
-    assert "3 damaged" in printed  # without its list, nothing is known of out/b; `out` is removed
-    assert not (project / "out").exists()
+    assert "3 damaged" in printed
+    assert not (project / "out/b").exists()
     dvc(project, "repro")
     assert (project / "out/b").read_text() == "b\n"
     assert (project / "whole").read_text() == "a\nb\n"
