@@ -128,7 +128,12 @@ def test_a_section_cannot_be_changed(tmp_path: Path) -> None:
         ("kind: fast", "kind: fats", "tune.kind = 'fats': input should be 'fast' or 'slow'"),
         ("shuffle: true", "shuffle: off", "tune.shuffle = 'off': input should be a valid boolean"),
         ("shuffle: true", "shuffle: 1", "tune.shuffle = 1: input should be a valid boolean"),
-        ("shuffle: true", "shufle: true", "tune.shuffle is missing"),
+        (
+            "shuffle: true",
+            "shufle: true",
+            "tune.shuffle is missing; tune.shufle is unknown; "
+            "allowed in tune: rate, rows, kind, shuffle",
+        ),
         (
             "shuffle: true",
             "shuffle: true\n  speed: 9",
@@ -357,6 +362,17 @@ def test_all_wrong_keys_of_a_section_are_told_at_once(tmp_path: Path) -> None:
     )
 
 
+def test_wrong_keys_in_and_beside_changes_are_told_where_each_stands(tmp_path: Path) -> None:
+    path = write(tmp_path, "rate: 0.5, rows: 3", "rate: 0, rows: 3")
+    changes = {"tune": {"rows": 0}}
+    with pytest.raises(InputError) as caught:
+        load_section(Both, "deep", path, changes=changes, changed_in="sets.a.changes")
+    assert str(caught.value) == (
+        f"{path}: deep.tune.rate = 0: input should be greater than 0; "
+        "sets.a.changes.tune.rows = 0: input should be greater than or equal to 1"
+    )
+
+
 def test_of_many_wrong_keys_the_rest_is_counted(tmp_path: Path) -> None:
     many = "".join(f"  k{n}: 1\n" for n in range(100))
     path = write(tmp_path, "  shuffle: true\n", f"  shuffle: true\n{many}")
@@ -456,7 +472,12 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     ("found", "replacement", "expected"),
     [
         ("level: 0.95", "level: 1.5", "evaluate.level = 1.5: input should be less than 1"),
-        ("level: 0.95", "levl: 0.95", "evaluate.level is missing"),
+        (
+            "level: 0.95",
+            "levl: 0.95",
+            "evaluate.level is missing; evaluate.levl is unknown; "
+            "allowed in evaluate: ndcg_k, replicates, level",
+        ),
         ("seed: 1 ", "seed: -1 ", "seed = -1: input should be greater than or equal to 0"),
     ],
 )

@@ -8,7 +8,7 @@ share are modelled here. YAML 1.2 is read throughout, as DVC writes it (`1e-05` 
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -105,7 +105,11 @@ def load_section(
     try:
         section = model.model_validate(_changed(raw, changes or {}))
     except ValidationError as error:
-        where = changed_in if _is_changed(error, changes or {}) else name
+        places = {True: changed_in, False: name}
+
+        def where(keys: tuple[Any, ...]) -> str:
+            return places[_is_changed(keys, changes or {})]
+
         raise InputError(_explain(error, path, where, model)) from None
     _name_sections(section, name)
     return section
@@ -138,7 +142,7 @@ def load_key(name: str, kind: TypeAdapter, path: Path | None = None) -> Any:
     try:
         value = kind.validate_python(raw, strict=True)
     except ValidationError as error:
-        raise InputError(_explain(error, path, name, Llm)) from None
+        raise InputError(_explain(error, path, lambda keys: name, Llm)) from None
     if name == "llm":
         _name_sections(value, "llm")
     elif TRACE_VARIABLE in os.environ:
@@ -233,10 +237,10 @@ def _changed(raw: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def _is_changed(error: ValidationError, changes: Mapping[str, Any]) -> bool:
-    """Returns whether the first thing that is wrong stands among the changes."""
+def _is_changed(keys: tuple[Any, ...], changes: Mapping[str, Any]) -> bool:
+    """Returns whether what is wrong, found by its keys, stands among the changes."""
     place: Any = changes
-    for key in error.errors(include_url=False)[0]["loc"]:
+    for key in keys:
         if not isinstance(place, Mapping):
             return True
         if key not in place:
@@ -245,10 +249,15 @@ def _is_changed(error: ValidationError, changes: Mapping[str, Any]) -> bool:
     return place is not changes
 
 
-def _explain(error: ValidationError, path: Path, name: str, model: type[BaseModel]) -> str:
-    """One line for all that is wrong, the first of it first."""
+def _explain(
+    error: ValidationError,
+    path: Path,
+    where: Callable[[tuple[Any, ...]], str],
+    model: type[BaseModel],
+) -> str:
+    """One line for all that is wrong, the first of it first; `where` says below which key."""
     faults = error.errors(include_url=False)
-    told = [_fault(fault, name, model) for fault in faults[:_FAULTS_TOLD]]
+    told = [_fault(fault, where(fault["loc"]), model) for fault in faults[:_FAULTS_TOLD]]
     more = len(faults) - len(told)
     return f"{path}: {'; '.join(told)}" + (f"; and {more} more" if more else "")
 

@@ -42,11 +42,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         if path.suffix != ".safetensors":
             check_digest(path)
     try:
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, split_special_tokens=True
         )
+        tokenizer("Answer:")  # some settings do harm only here
     except Exception as error:  # whatever the library raises, the cause is the files
         raise InputError(f"{folder}: its tokenizer cannot be loaded: {error}") from None
+    return tokenizer
 
 
 def token_limit(folder: Path) -> int:

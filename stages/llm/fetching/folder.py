@@ -84,7 +84,7 @@ def parameters_of(folder: Path) -> int:
 
 def _config_of(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
-    config = _read_json(path)
+    config = read_object(path)
     if not isinstance(config.get("model_type"), str) or not config["model_type"]:
         raise InputError(f"{path}: names no model_type; expected a config saved by transformers")
     if "auto_map" in config:
@@ -94,7 +94,7 @@ def _config_of(folder: Path) -> dict[str, Any]:
 
 def _weights_of(folder: Path) -> list[Path]:
     if (folder / INDEX).is_file():
-        weight_map = _read_json(folder / INDEX).get("weight_map", {})
+        weight_map = read_object(folder / INDEX).get("weight_map", {})
         if not isinstance(weight_map, dict) or not all(map(_is_text, weight_map.values())):
             raise InputError(f"{folder / INDEX}: weight_map is no map from tensors to files")
         shards = set(weight_map.values())
@@ -142,7 +142,12 @@ def _check_sizes(path: Path, config: dict[str, Any], parameters: int) -> None:
             )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        InputError: the file is missing, cannot be read, or holds something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
