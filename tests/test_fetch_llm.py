@@ -423,7 +423,7 @@ def test_a_mutated_folder_gives_an_llm_or_one_line(tmp_path: Path, fuzz_inputs: 
     assert refused > fuzz_inputs // 10
 
 
-@pytest.mark.parametrize("key", ["num_hidden_layers", "hidden_size", "vocab_size"])
+@pytest.mark.parametrize("key", ["num_hidden_layers", "hidden_size", "vocab_size", "head_dim"])
 def test_a_config_of_a_far_larger_model_is_refused_before_it_is_built(
     random_llm: Path, tmp_path: Path, key: str
 ) -> None:

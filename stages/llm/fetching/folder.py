@@ -28,7 +28,7 @@ _OPTIONAL = (
     "merges.txt",
 )
 # Keys of a configuration that say how large the model is.
-_SIZES = re.compile(r"(hidden|intermediate|vocab|embed\w*|ffn)_(size|dim)$|_layers?$|_heads?$")
+_SIZES = re.compile(r"(size|dim|layers?|heads?|embd|inner)$")
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 # What is worth fetching from a repository that also holds other formats.
@@ -131,12 +131,11 @@ def _check_sizes(path: Path, config: dict[str, Any], parameters: int) -> None:
     """Refuses a configuration of a far larger model: building it would take all memory, or years.
 
     Raises:
-        InputError: a width or number of layers is no number, or larger than all weights together.
+        InputError: a width or number of layers is below 0, or larger than all weights together.
     """
     for key, value in config.items():
-        if not _SIZES.search(key) or value is None:
-            continue
-        if not isinstance(value, int) or not 0 <= value <= parameters:
+        sized = _SIZES.search(key) and isinstance(value, int | float)
+        if sized and not 0 <= value <= parameters:
             raise InputError(
                 f"{path}: {key} = {value!r}, and the weights hold {parameters:,} numbers in all"
             )
