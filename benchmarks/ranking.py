@@ -32,7 +32,7 @@ from stages.llm.variants import variant_entry
 from stages.prompts.content import read_content
 from stages.prompts.settings import PromptSettings, prompt_settings
 from stages.prompts.text import Prompt
-from stages.prompts.tokenizer import token_limit, tokenize
+from stages.prompts.tokenizer import prompt_limit, tokenize
 from stages.recommend.candidates import Ids, Pairs, histories_now, new_pairs, read_interactions
 from stages.recommend.params import Preprocess
 from stages.recommend.scores import prompts_of
@@ -94,7 +94,7 @@ def build(settings: PromptSettings, pairs: Pairs, llm: Llm) -> list[Prompt]:
     keep = load_section(Preprocess, "preprocess").keep_history
     content = read_content(settings, INTERACTIONS_FOLDER)
     histories = histories_now(read_interactions(INTERACTIONS_FOLDER), pairs[:, 0], keep)
-    max_tokens = settings.section.max_tokens or token_limit(LLM_FOLDER)
+    max_tokens = prompt_limit(LLM_FOLDER, settings.section.max_tokens)
     return prompts_of(pairs, histories, content, llm.tokenizer, max_tokens)
 
 

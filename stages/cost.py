@@ -23,7 +23,7 @@ from stages.prompts.content import read_content
 from stages.prompts.rows import sample_groups
 from stages.prompts.settings import PromptSettings, prompt_settings
 from stages.prompts.text import build_prompts
-from stages.prompts.tokenizer import token_limit
+from stages.prompts.tokenizer import prompt_limit
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
         "dot-decimal": replace(whole, compress=True),
     }
     llm = load_llm(LLM_FOLDER, precision=scoring.precision)
-    limit = codes.section.max_tokens or token_limit(LLM_FOLDER)
+    limit = prompt_limit(LLM_FOLDER, codes.section.max_tokens)
     written = {
         way: build_prompts(
             read_content(settings, INTERACTIONS_FOLDER).rows(test),

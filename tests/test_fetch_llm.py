@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -15,12 +16,28 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+from safetensors.torch import load_file, save_file
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BloomConfig,
+    GPT2Config,
+    GraniteConfig,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+)
 
 from stages.io.errors import InputError
 from stages.llm.fetching.folder import digest_of, files_of
 from stages.llm.fetching.origin import WHEELS, Folder, Hub, resolve
 from stages.llm.fetching.write import write_llm
+from stages.llm.load import load_llm
+from stages.prompts.tokenizer import token_limit
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -38,19 +55,27 @@ def random_llm(tmp_path: Path, tiny_llm_folder: Path) -> Path:
     """A tiny Llama with random weights in three layers, and a real tokenizer."""
     folder = tmp_path / "random"
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=64,
-        hidden_size=8,
-        intermediate_size=16,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        tie_word_embeddings=True,
-    )
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    saved(folder, LlamaConfig(**TINY_LLAMA))
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(tiny_llm_folder / name, folder / name)
     return folder
+
+
+TINY_LLAMA: dict[str, Any] = {
+    "vocab_size": 49_152,
+    "hidden_size": 8,
+    "intermediate_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "tie_word_embeddings": True,
+}
+
+
+def saved(folder: Path, config: PreTrainedConfig) -> None:
+    """Saves a model of random weights, in place of one that is there."""
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
 
 
 def fetch(source: Path | str, tmp_path: Path, **given: Any) -> Path:
@@ -157,6 +182,8 @@ def test_pickled_weights_beside_safetensors_are_left_out(random_llm: Path, tmp_p
         ("config.json", None, r"config\.json: no such file"),
         ("config.json", "{", r"config\.json: not valid JSON"),
         ("config.json", "[]", r"config\.json: expected a JSON object"),
+        ("config.json", "[" * 5000, r"config\.json: not valid JSON"),
+        ("config.json", '{"model_type": "no such"}', "no LLM: |no max_position|longest text"),
         ("config.json", "{}", "names no model_type"),
         ("config.json", '{"model_type": "x", "auto_map": {}}', "code of the model's own"),
         ("tokenizer.json", None, "holds no tokenizer"),
@@ -167,6 +194,8 @@ def test_pickled_weights_beside_safetensors_are_left_out(random_llm: Path, tmp_p
         ("model.safetensors.index.json", '{"weight_map": {"a": "b.bin"}}', "no name of"),
         ("model.safetensors.index.json", '{"weight_map": {"a": "b.safetensors"}}', "is missing"),
         ("model.safetensors.index.json", "{}", "weight_map is empty"),
+        ("model.safetensors.index.json", '{"weight_map": [1]}', "weight_map is no map"),
+        ("model.safetensors.index.json", '{"weight_map": {"a": 1}}', "weight_map is no map"),
     ],
 )
 def test_a_bad_folder_is_refused_in_one_line_and_nothing_is_written(
@@ -184,6 +213,153 @@ def test_truncated_weights_are_refused(random_llm: Path, tmp_path: Path) -> None
     refuse(random_llm, tmp_path, "no intact safetensors file")
 
 
+# An LLM that will not do is told so here, and not an hour later.
+
+
+def test_a_folder_where_a_file_should_be_is_one_line(random_llm: Path, tmp_path: Path) -> None:
+    (random_llm / "config.json").unlink()
+    (random_llm / "config.json").mkdir()
+    refuse(random_llm, tmp_path, r"config\.json: ")
+
+
+def test_a_tokenizer_with_more_words_than_embeddings_is_refused(
+    random_llm: Path, tmp_path: Path
+) -> None:
+    saved(random_llm, LlamaConfig(**TINY_LLAMA | {"vocab_size": 49_000}))
+    refuse(random_llm, tmp_path, "gives ids up to 49151, .* embeddings for 49000")
+
+
+def test_a_control_token_that_no_text_becomes_may_lie_beyond_the_embeddings(
+    random_llm: Path, tmp_path: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(random_llm)
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    assert tokenizer.convert_tokens_to_ids("<pad>") == 49_152
+    tokenizer.save_pretrained(random_llm)
+    assert load_llm(fetch(random_llm, tmp_path)).tokenizer("<pad>")["input_ids"][-1] < 49_152
+
+
+def byte_tokenizer(folder: Path) -> Tokenizer:
+    """A tokenizer without merges: each byte is a token."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def test_answers_of_several_tokens_are_refused(random_llm: Path, tmp_path: Path) -> None:
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=byte_tokenizer(random_llm))
+    tokenizer.save_pretrained(random_llm)
+    refuse(random_llm, tmp_path, r"' Yes' after a prompt is \[\d+, \d+, \d+, \d+\], not one token")
+
+
+def test_a_tokenizer_that_appends_its_end_token_is_refused(
+    random_llm: Path, tmp_path: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(random_llm)
+    end = ("<|im_end|>", tokenizer.convert_tokens_to_ids("<|im_end|>"))
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {end[0]}", special_tokens=[end]
+    )
+    tokenizer.save_pretrained(random_llm)
+    refuse(random_llm, tmp_path, r"puts '<\|im_end\|>' after each text")
+
+
+def test_an_llm_that_scales_its_logits_is_refused(random_llm: Path, tmp_path: Path) -> None:
+    config = GraniteConfig(**TINY_LLAMA, logits_scaling=0.01, initializer_range=1.0)
+    saved(random_llm, config)
+    refuse(random_llm, tmp_path, "an LLM that scales or caps them")
+
+
+def test_weights_that_lack_a_tensor_are_refused(random_llm: Path, tmp_path: Path) -> None:
+    tensors = load_file(random_llm / "model.safetensors")
+    del tensors["model.layers.2.mlp.up_proj.weight"]
+    save_file(tensors, random_llm / "model.safetensors", {"format": "pt"})
+    refuse(random_llm, tmp_path, r"its weights lack model\.layers\.2\.mlp\.up_proj\.weight")
+
+
+def test_weights_of_another_shape_are_refused(random_llm: Path, tmp_path: Path) -> None:
+    config = json.loads((random_llm / "config.json").read_text())
+    (random_llm / "config.json").write_text(json.dumps(config | {"hidden_size": 16}))
+    refuse(random_llm, tmp_path, "no LLM: ")
+
+
+def test_gpt_2_says_its_limit_by_another_name_and_has_no_linear_layers(
+    random_llm: Path, tmp_path: Path
+) -> None:
+    saved(random_llm, GPT2Config(vocab_size=49_152, n_embd=8, n_layer=1, n_head=1, n_positions=77))
+    assert token_limit(random_llm) == 77
+    refuse(random_llm, tmp_path, "'gpt2' has no linear layers for an adapter")
+
+
+def test_bloom_says_its_limit_by_another_name_and_cannot_be_packed(
+    random_llm: Path, tmp_path: Path
+) -> None:
+    sizes = {"vocab_size": 49_152, "hidden_size": 8, "n_layer": 2, "n_head": 1}
+    saved(random_llm, BloomConfig(**sizes, initializer_range=1.0))
+    config = json.loads((random_llm / "config.json").read_text())
+    config.pop("max_position_embeddings", None)
+    (random_llm / "config.json").write_text(json.dumps(config | {"seq_length": 66}))
+    assert token_limit(random_llm) == 66
+    refuse(random_llm, tmp_path, "by themselves and .* packed; an LLM")
+
+
+@pytest.mark.parametrize("limit", [None, 0, -1, "many", [1], 1.5])
+def test_an_llm_that_says_no_usable_limit_is_refused(
+    random_llm: Path, tmp_path: Path, limit: Any
+) -> None:
+    config = json.loads((random_llm / "config.json").read_text())
+    (random_llm / "config.json").write_text(json.dumps(config | {"max_position_embeddings": limit}))
+    refuse(random_llm, tmp_path, "for the longest text; expected a number of tokens")
+
+
+def test_a_sentencepiece_tokenizer_is_read_and_converted(random_llm: Path, tmp_path: Path) -> None:
+    """As Vicuna's folder has it: `tokenizer.model` and its settings, no `tokenizer.json`."""
+    train_sentencepiece(random_llm)
+    target = fetch(random_llm, tmp_path)
+    assert {"tokenizer.model", "tokenizer.json", "tokenizer_config.json"} <= {
+        path.name for path in target.iterdir()
+    }
+    llm = load_llm(target)
+    prompt = 'User code: 0101, item code 172.16. "Heat (1995)"\nAnswer:'
+    ids = llm.tokenizer(prompt)["input_ids"]
+    original = SentencePieceProcessor(model_file=str(random_llm / "tokenizer.model"))
+    assert ids == [original.bos_id(), *original.encode(prompt)]
+    answers = [original.id_to_piece(i) for i in llm.answer_ids.tolist()]
+    assert answers == ["▁Yes", "▁No"]
+    title = llm.tokenizer("</s> <s> <unk>", add_special_tokens=False)["input_ids"]
+    assert not {original.bos_id(), original.eos_id(), original.unk_id()} & set(title)
+
+
+def train_sentencepiece(folder: Path) -> None:
+    """Replaces a folder's tokenizer by a SentencePiece model, made of some lines, as Llama's is."""
+    (folder / "tokenizer.json").unlink()
+    lines = [
+        f"Item: Heat {n}. Will the user like this item? Answer: {answer}"
+        for n in range(100)
+        for answer in ("Yes", "No")
+    ]
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_prefix=str(folder / "tokenizer"),
+        model_type="bpe",
+        vocab_size=360,
+        byte_fallback=True,
+        split_digits=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        minloglevel=2,
+    )
+    (folder / "tokenizer.vocab").unlink()
+    settings = {
+        "tokenizer_class": "LlamaTokenizer",
+        **{"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
+        **{"add_bos_token": True, "add_eos_token": False, "legacy": False},
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
 def test_a_failure_leaves_the_earlier_folder_as_it_was(random_llm: Path, tmp_path: Path) -> None:
     target = fetch(random_llm, tmp_path)
     before = {path.name: path.read_bytes() for path in target.iterdir()}
@@ -191,6 +367,69 @@ def test_a_failure_leaves_the_earlier_folder_as_it_was(random_llm: Path, tmp_pat
         fetch(random_llm, tmp_path, layers=9)
     assert {path.name: path.read_bytes() for path in target.iterdir()} == before
     assert [path.name for path in target.parent.iterdir()] == ["llm"]
+
+
+def small_llm(folder: Path) -> Path:
+    """A tiny Llama with a tokenizer of bytes and the two answers: quickly loaded."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = [("Ġ", "Y"), ("ĠY", "e"), ("ĠYe", "s"), ("Ġ", "N"), ("ĠN", "o")]
+    words = [*alphabet, *("".join(pair) for pair in merges)]
+    tokenizer = byte_tokenizer(folder)
+    tokenizer.model = models.BPE({word: i for i, word in enumerate(words)}, merges)
+    saved(folder, LlamaConfig(**TINY_LLAMA | {"vocab_size": len(words), "num_hidden_layers": 1}))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    return folder
+
+
+ODD_JSON = (None, -1, 0, 1, True, 1.5, "", "x", [], {}, [1], {"a": 1}, 10**9, 10**30, "../x")
+
+
+def mutated_folder(folder: Path, name: str, rng: random.Random) -> None:
+    """Changes a value of a JSON file, or some bytes of any."""
+    path = folder / name
+    if path.suffix == ".json" and rng.random() < 0.8:
+        content = json.loads(path.read_text())
+        place, key = content, rng.choice(sorted(content))
+        while isinstance(place[key], dict) and place[key] and rng.random() < 0.7:
+            place = place[key]
+            key = rng.choice(sorted(place))
+        if rng.random() < 0.2:
+            del place[key]
+        else:
+            place[key] = rng.choice(ODD_JSON)
+        path.write_text(json.dumps(content))
+        return
+    raw = bytearray(path.read_bytes())
+    for _ in range(rng.choice((1, 2, 5))):
+        at = rng.randrange(min(len(raw), 400) or 1)
+        raw[at : at + rng.randrange(3)] = rng.randbytes(rng.randrange(3))
+    path.write_bytes(raw if rng.random() < 0.9 else raw[: rng.randrange(len(raw))])
+
+
+def test_a_mutated_folder_gives_an_llm_or_one_line(tmp_path: Path, fuzz_inputs: int) -> None:
+    sound, rng, refused = small_llm(tmp_path / "sound"), random.Random(21), 0
+    names = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
+    fetch(sound, tmp_path)
+    for number in range(fuzz_inputs // 3):
+        folder = tmp_path / "mutated"
+        shutil.copytree(sound, folder)
+        mutated_folder(folder, rng.choice(names), rng)
+        try:
+            load_llm(fetch(folder, tmp_path, layers=rng.choice((None, None, 1))))
+        except InputError as error:
+            refused += 1
+            assert str(error).isprintable() and len(str(error)) <= 620, number
+        shutil.rmtree(folder)
+    assert refused > fuzz_inputs // 10
+
+
+@pytest.mark.parametrize("key", ["num_hidden_layers", "hidden_size", "vocab_size", "head_dim"])
+def test_a_config_of_a_far_larger_model_is_refused_before_it_is_built(
+    random_llm: Path, tmp_path: Path, key: str
+) -> None:
+    config = json.loads((random_llm / "config.json").read_text())
+    (random_llm / "config.json").write_text(json.dumps(config | {key: 10**9}))
+    refuse(random_llm, tmp_path, f"{key} = 1000000000, and the weights hold")
 
 
 # A Hub id, against a server on this machine that answers as the Hub does.

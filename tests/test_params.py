@@ -2,9 +2,11 @@
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +19,7 @@ from stages.collab.recipes import PretrainHash, recipe
 from stages.datasets.building.params import FetchData, Preprocess
 from stages.io.errors import InputError
 from stages.io.params import (
+    TOP_LEVEL,
     TRACE_VARIABLE,
     Section,
     entries,
@@ -125,7 +128,12 @@ def test_a_section_cannot_be_changed(tmp_path: Path) -> None:
         ("kind: fast", "kind: fats", "tune.kind = 'fats': input should be 'fast' or 'slow'"),
         ("shuffle: true", "shuffle: off", "tune.shuffle = 'off': input should be a valid boolean"),
         ("shuffle: true", "shuffle: 1", "tune.shuffle = 1: input should be a valid boolean"),
-        ("shuffle: true", "shufle: true", "tune.shuffle is missing"),
+        (
+            "shuffle: true",
+            "shufle: true",
+            "tune.shuffle is missing; tune.shufle is unknown; "
+            "allowed in tune: rate, rows, kind, shuffle",
+        ),
         (
             "shuffle: true",
             "shuffle: true\n  speed: 9",
@@ -296,6 +304,165 @@ def test_a_broken_file_is_one_line(tmp_path: Path, content: bytes, expected: str
     assert "\n" not in str(caught.value)
 
 
+LARGE = "9" * 5000
+NESTED = 3000
+
+
+@pytest.mark.parametrize(
+    ("found", "replacement"),
+    [
+        ("rows: null", f"rows: {LARGE}"),
+        ("rows: null", f"rows: 0x{LARGE}"),
+        ("rows: null", f"rows: -{LARGE}"),
+        ("rate: 0.001", f"rate: {LARGE}.5"),
+        ("rate: 0.001", f"rate: 1e{LARGE}"),
+        ("rate: 0.001", "rate: 2020-99-99"),
+        ("rate: 0.001", "rate: 0000-01-01"),
+        ("rate: 0.001", "rate: 1:99999999999:1"),
+        ("kind: fast", f"kind: {'x' * 100_000}"),
+        ("kind: fast", f"kind: {'[' * NESTED}{']' * NESTED}"),
+        ("kind: fast", f"kind: {'{a: ' * NESTED}1{'}' * NESTED}"),
+        ("kind: fast", "kind: !!python/object/apply:os.system [exit]"),
+        ("kind: fast", "kind: !!binary x"),
+        ("kind: fast", "kind: !!int x"),
+        ("kind: fast", "kind: !!timestamp x"),
+        ("kind: fast", "kind: !!set {a, b}"),
+        ("kind: fast", "kind: &a [*a]"),
+        ("kind: fast", "kind: *nothing"),
+        ("kind: fast", 'kind: "a\\nb\\u2028c\\ud800\\0"'),
+        ("kind: fast", "? [a, b]\n  : 1"),
+        ("kind: fast", "? {a: b}\n  : 1"),
+        ("kind: fast", "<<: 5"),
+        ("kind: fast", "<<: [*x]"),
+        ("kind: fast", f"{'k' * 3000}: 1"),
+        ("kind: fast", '"a\\nb": 1'),
+        ("seed: 1", "%YAML 9.9\n---\nseed: 1"),
+        ("seed: 1", "\x00"),
+    ],
+)
+def test_whatever_yaml_allows_is_a_short_line(tmp_path: Path, found: str, replacement: str) -> None:
+    path = write(tmp_path, found, replacement)
+    with pytest.raises(InputError) as caught:
+        load_section(Tune, "tune", path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and len(message) <= 620
+    assert message.isprintable()
+
+
+def test_all_wrong_keys_of_a_section_are_told_at_once(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "rate: 0.001\n  rows: null\n  kind: fast", "rate: -1\n  rows: x\n  kid: 1"
+    )
+    with pytest.raises(InputError) as caught:
+        load_section(Tune, "tune", path)
+    assert str(caught.value) == (
+        f"{path}: tune.rate = -1: input should be greater than 0; "
+        "tune.rows = 'x': input should be a valid integer; tune.kind is missing; "
+        "tune.kid is unknown; allowed in tune: rate, rows, kind, shuffle"
+    )
+
+
+def test_wrong_keys_in_and_beside_changes_are_told_where_each_stands(tmp_path: Path) -> None:
+    path = write(tmp_path, "rate: 0.5, rows: 3", "rate: 0, rows: 3")
+    changes = {"tune": {"rows": 0}}
+    with pytest.raises(InputError) as caught:
+        load_section(Both, "deep", path, changes=changes, changed_in="sets.a.changes")
+    assert str(caught.value) == (
+        f"{path}: deep.tune.rate = 0: input should be greater than 0; "
+        "sets.a.changes.tune.rows = 0: input should be greater than or equal to 1"
+    )
+
+
+def test_of_many_wrong_keys_the_rest_is_counted(tmp_path: Path) -> None:
+    many = "".join(f"  k{n}: 1\n" for n in range(100))
+    path = write(tmp_path, "  shuffle: true\n", f"  shuffle: true\n{many}")
+    with pytest.raises(InputError, match=r"tune\.k4 is unknown; .*; and 95 more$"):
+        load_section(Tune, "tune", path)
+
+
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [
+        ("sed: 5", "nothing reads 'sed' (do you mean seed?); known: dataset, compress, "),
+        (
+            "train-lora: {}\nx: 1",
+            "nothing reads 'train-lora' (do you mean train_lora?), 'x'; known:",
+        ),
+        ("5: 1", "nothing reads '5'; known: "),
+        (
+            "\n".join(f"k{n}: 1" for n in range(99)),
+            "nothing reads 'k0', 'k1', 'k2', 'k3', 'k4' and 94",
+        ),
+    ],
+)
+def test_a_top_level_key_that_nothing_reads_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, added: str, expected: str
+) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(f"{text}\n{added}\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for read in (lambda: load_shared("seed"), lambda: load_section(Evaluate, "evaluate")):
+        with pytest.raises(InputError) as caught:
+            read()
+        assert str(caught.value).startswith(f"params.yaml: {expected}")
+        assert len(str(caught.value)) <= 620
+
+
+ODD_VALUES = (
+    *("", "null", "-1", "[]", "{}", "[[", "'", '"', "&a *a", "!!x", "~", ".inf", LARGE, "1e999"),
+    *("|", ">", "%", "@", "`", "\t", "\x07", "\u2028", "é", "on", "0x10", "2020-13-01"),
+)
+
+
+def mutated(text: str, rng: random.Random) -> bytes:
+    """Changes, doubles, moves or removes some characters, values or lines of a YAML file."""
+    lines = text.splitlines()
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        place = rng.randrange(len(lines))
+        key, colon, value = lines[place].partition(": ")
+        odd = rng.choice(ODD_VALUES)
+        kind = rng.randrange(7)
+        if kind == 0:
+            lines[place] = f"{key}{colon}{odd}"
+        elif kind == 1:
+            at = rng.randrange(len(lines[place]) + 1)
+            lines[place] = lines[place][:at] + odd + lines[place][at:]
+        elif kind == 2:
+            lines[place] = " " * rng.randrange(5) + lines[place].lstrip()
+        elif kind == 3:
+            lines.insert(place, lines[rng.randrange(len(lines))])
+        elif kind == 4:
+            del lines[place]
+        elif kind == 5:
+            lines[place] = f"{key}x{colon}{value}"
+        lines = lines or [""]
+    raw = bytearray("\n".join(lines).encode("utf-8", "surrogatepass"))
+    if rng.random() < 0.2 and raw:
+        raw[rng.randrange(len(raw))] = rng.randrange(256)
+    return bytes(raw)
+
+
+def test_a_mutated_file_gives_valid_params_or_one_line(tmp_path: Path, fuzz_inputs: int) -> None:
+    rng, path, refused = random.Random(11), tmp_path / "params.yaml", 0
+    readers: list[Callable[[], object]] = [
+        lambda: load_section(Tune, "tune", path),
+        lambda: load_section(Both, "deep", path, changes={"names": ["c"]}, changed_in="sets.a"),
+        lambda: entries("sets", path),
+        *(lambda key=key: load_shared(key, path) for key in ("seed", "compress", "dataset", "llm")),
+    ]
+    for number in range(fuzz_inputs):
+        path.write_bytes(mutated(GOOD, rng))
+        for read in readers:
+            try:
+                read()
+            except InputError as error:
+                refused += 1
+                message = str(error)
+                assert message.startswith(f"{path}: ") and message.isprintable(), number
+                assert len(message) <= 620, number
+    assert fuzz_inputs < refused < fuzz_inputs * len(readers)
+
+
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"params\.yaml: no such file; run from the project's"):
         load_section(Tune, "tune", tmp_path / "params.yaml")
@@ -305,7 +472,12 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     ("found", "replacement", "expected"),
     [
         ("level: 0.95", "level: 1.5", "evaluate.level = 1.5: input should be less than 1"),
-        ("level: 0.95", "levl: 0.95", "evaluate.level is missing"),
+        (
+            "level: 0.95",
+            "levl: 0.95",
+            "evaluate.level is missing; evaluate.levl is unknown; "
+            "allowed in evaluate: ndcg_k, replicates, level",
+        ),
         ("seed: 1 ", "seed: -1 ", "seed = -1: input should be greater than or equal to 0"),
     ],
 )
@@ -409,6 +581,7 @@ def test_each_set_of_codes_of_the_project_changes_its_section(
 def test_the_project_has_no_key_without_a_model() -> None:
     params = project_params()
     assert set(params) == {*SHARED, *TABLES, *(name for name in MODELS if "." not in name)}
+    assert sorted(params) == sorted(TOP_LEVEL)
     parts = {f"{table}.{key}" for table in TABLES for key in params[table]}
     lists = {"compare.methods", "compare.seeds", "compare_llm.methods", "compare_llm.on_vectors"}
     codes = {f"codes.{name}" for name in params["codes"]}

@@ -1,17 +1,20 @@
-"""Fetching from outside: a pinned wheel, a URL, named members of an archive.
+"""Fetching from outside: a pinned wheel, a URL, a file of the user's.
 
 Whatever is fetched lies in an ignored scratch folder until it is complete and its checksum is
-right, so that a cut never leaves half a file where a stage would read it.
+right, so that a cut never leaves half a file where a stage would read it. Where no checksum is
+known, bytes of two answers are joined only if both bear the same strong ETag.
 """
 
+import errno
 import hashlib
+import re
 import shutil
+import stat
 import subprocess
 import sys
 import time
 import urllib.parse
 import urllib.request
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -33,6 +36,21 @@ _SCHEMES = ("http", "https", "file")
 _FRUITLESS_TRIES = 5
 _PAUSE = 1.0  # seconds before the second fruitless try; each further one waits as much longer
 
+# Of a URL, what may be secret: who asks, and what follows a question mark.
+_SECRETS = re.compile(r"(?<=://)\S*@|\?\S+")
+# How pages begin that servers send in place of a file: log in, not found, maintenance.
+_PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml")
+# "bytes 500-999/1000"
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
 
 @dataclass(frozen=True)
 class Checksum:
@@ -43,8 +61,17 @@ class Checksum:
 
 
 def is_url(source: str) -> bool:
-    """Returns whether `source` is a URL that `fetch_url` takes, not a path."""
-    return urllib.parse.urlsplit(source).scheme in _SCHEMES
+    """Returns whether `source` is a URL that `fetch_url` takes, not a path.
+
+    Raises:
+        InputError: it begins like a URL and is none.
+    """
+    return _split(source).scheme in _SCHEMES
+
+
+def shown(url: str) -> str:
+    """Returns a URL, or a text that holds one, without user, password and query, for messages."""
+    return _SECRETS.sub(lambda secret: "…@" if secret[0].endswith("@") else "?…", url)
 
 
 def fetch_wheel(requirement: str, sha256: str, folder: Path = DOWNLOADS) -> Path:
@@ -103,10 +130,11 @@ def fetch_url(
         `target`.
 
     Raises:
-        InputError: the URL cannot be read, or the file is another than expected.
+        InputError: the URL cannot be read, or the file is another than expected; without checksum
+            also if it is empty, a web page, or of unknown length.
     """
     if not is_url(url):
-        raise InputError(f"{url}: expected a URL with one of {', '.join(_SCHEMES)}")
+        raise InputError(f"{shown(url)}: expected a URL with one of {', '.join(_SCHEMES)}")
     if target.is_file() and (
         digest(target, checksum.algorithm) == checksum.digest if checksum else reuse
     ):
@@ -118,12 +146,14 @@ def fetch_url(
         # The older half may stem from another version of the file: once more, from zero.
         partial.clear()
         _fill(partial, known=True)
-    if checksum:
-        try:
-            verify(partial.path, checksum, name=url)
-        except InputError:
-            partial.clear()
-            raise
+    try:
+        if checksum:
+            verify(partial.path, checksum, name=shown(url))
+        else:
+            _check_content(partial.path, shown(url))
+    except InputError:
+        partial.clear()
+        raise
     partial.path.replace(target)
     partial.clear()
     return target
@@ -158,48 +188,9 @@ def verify(
         )
 
 
-def extract(archive: Path, members: Mapping[str, str], folder: Path) -> None:
-    """Copies the named members of a zip archive or wheel, and nothing else, into `folder`.
-
-    Args:
-        archive: the zip file.
-        members: path inside the archive -> path below `folder`.
-        folder: made if missing. No target may lie outside of it.
-
-    Raises:
-        InputError: no zip file, a member is missing or damaged, or a target leaves `folder`.
-    """
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            names = set(opened.namelist())
-            for member, relative in members.items():
-                if member not in names:
-                    raise InputError(f"{archive}: holds no member {member!r}")
-                target = inside(folder, relative)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with opened.open(member) as source, target.open("wb") as file:
-                    shutil.copyfileobj(source, file, _CHUNK)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{archive}: damaged zip file: {error}") from None
-    except FileNotFoundError:
-        raise InputError(f"{archive}: no such file") from None
-
-
-def inside(folder: Path, relative: str) -> Path:
-    """Returns `folder / relative`.
-
-    Raises:
-        InputError: that path lies outside of `folder`, or is `folder` itself.
-    """
-    target = (folder / relative).resolve()
-    if folder.resolve() not in target.parents:
-        raise InputError(f"{relative!r}: leaves the target folder {folder}")
-    return target
-
-
 @dataclass(frozen=True)
 class _Partial:
-    """A transfer under way: its bytes so far, and the validator under which they were sent."""
+    """A transfer under way: its bytes so far, and the ETag under which they were sent."""
 
     url: str
     path: Path
@@ -217,16 +208,15 @@ class _Partial:
 
     @property
     def _note(self) -> Path:
-        return self.path.with_name(self.path.name + ".validator")
+        return self.path.with_name(self.path.name + ".etag")
 
-    def validator(self) -> str:
-        """The `If-Range` value for the bytes so far; empty if there is none."""
+    def etag(self) -> str:
+        """The strong ETag of the answer that the bytes so far stem from; empty if it had none."""
         return self._note.read_text(encoding="utf-8") if self._note.exists() else ""
 
     def remember(self, headers: Mapping[str, str]) -> None:
         etag = headers.get("ETag", "")
-        strong = "" if etag.startswith("W/") else etag
-        self._note.write_text(strong or headers.get("Last-Modified", ""), encoding="utf-8")
+        self._note.write_text("" if etag.startswith("W/") else etag, encoding="utf-8")
 
     def clear(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -235,8 +225,9 @@ class _Partial:
 
 def _fill(partial: _Partial, *, known: bool) -> None:
     """Transfers until the file is complete; tries again as long as bytes keep coming."""
-    if urllib.parse.urlsplit(partial.url).scheme == "file":
-        _copy_file(partial)
+    if _split(partial.url).scheme == "file":
+        path = Path(urllib.request.url2pathname(_split(partial.url).path))
+        copy_file(path, partial.path, name=partial.url)
         return
     fruitless = most = 0
     with _session() as session:
@@ -245,7 +236,7 @@ def _fill(partial: _Partial, *, known: bool) -> None:
             most = max(most, partial.size)
             if fruitless == _FRUITLESS_TRIES:
                 raise InputError(
-                    f"{partial.url}: {reason}; tried {fruitless} times without a new byte; "
+                    f"{shown(partial.url)}: {reason}; tried {fruitless} times without a new byte; "
                     "run again to go on from where it stopped"
                 )
             time.sleep(_PAUSE * fruitless)
@@ -268,43 +259,85 @@ def _session() -> requests.Session:
 
 def _transfer(session: requests.Session, partial: _Partial, *, known: bool) -> str | None:
     """Makes one request for what is missing; returns why it is not complete, None if it is."""
-    headers, validator = {}, partial.validator()
-    if partial.size and (validator or known):
+    headers, etag = {}, partial.etag()
+    if partial.size and (etag or known):
         headers["Range"] = f"bytes={partial.size}-"
-        if validator:
-            headers["If-Range"] = validator
+        if etag:
+            headers["If-Range"] = etag
     try:
         with session.get(partial.url, headers=headers, stream=True, timeout=60) as response:
-            if response.status_code == 416 and partial.size:
+            if response.status_code == 416 and headers:
                 if response.headers.get("Content-Range") == f"bytes */{partial.size}":
                     return None  # an earlier run was cut after the last byte
                 partial.clear()
                 return "the file has changed"
-            if not response.ok:
-                raise InputError(f"{partial.url}: {response.status_code} {response.reason}")
+            _check_answer(response, partial.url, known=known)
             start, total = _span(response)
-            if start not in (0, partial.size):
-                return f"asked from byte {partial.size} on, sent from {start}"
+            if fault := _not_joined(response, start, total, partial, asked=bool(headers)):
+                partial.clear()
+                return fault
             partial.remember(response.headers)
             with partial.path.open("ab" if start else "wb") as file:
                 _copy(response, file, start, total, file_name(partial.url))
             return None if total in (None, partial.size) else "connection was cut"
+    except InputError:
+        raise
+    except (requests.TooManyRedirects, ValueError) as error:
+        # What no further try can mend: where a redirect leads, what is no URL.
+        raise InputError(f"{shown(partial.url)}: {shown(str(error))}") from None
     except (requests.RequestException, HTTPError) as error:
-        return " ".join(str(error).split())
+        return shown(" ".join(str(error).split()))
+
+
+def _check_answer(response: requests.Response, url: str, *, known: bool) -> None:
+    """Refuses what is no answer to the request, whoever asks again.
+
+    Raises:
+        InputError: it is no file, one that was repacked on the way, or, without checksum, one that
+            could have been changed or cut unseen.
+    """
+    if response.status_code not in (200, 206):
+        raise InputError(f"{shown(url)}: {response.status_code} {response.reason}")
+    packing = response.headers.get("Content-Encoding", "identity")
+    if packing != "identity" and not file_name(url).endswith((".gz", ".tgz")):
+        raise InputError(f"{shown(url)}: sent packed as {packing}, which was not asked for")
+    if known:
+        return
+    schemes = [_split(answer.url).scheme for answer in (*response.history, response)]
+    if "https" in schemes and schemes[-1] != "https":
+        raise InputError(f"{shown(url)}: leads to {shown(response.url)}, which anybody can change")
+    length = response.headers.get("Content-Length", "")
+    chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
+    if not _LENGTH.fullmatch(length) and not chunked:
+        raise InputError(
+            f"{shown(url)}: the server does not say how long the file is, so that a cut one passes "
+            "for whole; download it yourself and name its path"
+        )
+
+
+def _not_joined(
+    response: requests.Response, start: int, total: int | None, partial: _Partial, *, asked: bool
+) -> str | None:
+    """Returns why a part cannot be appended to the bytes so far; None if it can, or is no part."""
+    if response.status_code != 206:
+        return None
+    if not asked:
+        return "a part was sent where the whole was asked for"
+    if start != partial.size or total is None or total <= start:
+        span = response.headers.get("Content-Range")
+        return f"asked from byte {partial.size} on, sent Content-Range {span!r}"
+    if partial.etag() and response.headers.get("ETag") != partial.etag():
+        return "the file has changed"
+    return None
 
 
 def _span(response: requests.Response) -> tuple[int, int | None]:
     """Returns the first byte that a response sends, and the size of the whole file."""
     if response.status_code == 206:
-        # "bytes 500-999/1000"
-        span, _, whole = (
-            response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-        )
-        start = span.partition("-")[0]
-        usable = start.isdigit()
-        return (int(start) if usable else -1), (int(whole) if whole.isdigit() else None)
+        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        return (int(found[1]), int(found[2])) if found else (-1, None)
     length = response.headers.get("Content-Length", "")
-    return 0, (int(length) if length.isdigit() else None)
+    return 0, (int(length) if _LENGTH.fullmatch(length) else None)
 
 
 def _copy(
@@ -317,12 +350,62 @@ def _copy(
     progress.close()
 
 
-def _copy_file(partial: _Partial) -> None:
-    path = urllib.request.url2pathname(urllib.parse.urlsplit(partial.url).path)
+def _check_content(path: Path, name: str) -> None:
+    """Refuses what no data file is, where there is no checksum that would.
+
+    Raises:
+        InputError: nothing was sent, or a web page.
+    """
+    with path.open("rb") as file:
+        start = file.read(1024)
+    if not start:
+        raise InputError(f"{name}: the file is empty")
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(_PAGES):
+        raise InputError(f"{name}: a web page, not a file; open it in a browser to see why")
+
+
+def check_regular(path: Path, *, name: str | None = None) -> None:
+    """Refuses what is no file to read to its end: a pipe waits, a device never ends.
+
+    Args:
+        path: the file, or a link to one.
+        name: what a message calls it; its path by default.
+
+    Raises:
+        InputError: it is not there, or no regular file.
+    """
+    name = shown(name or str(path))
     try:
-        shutil.copyfile(path, partial.path)
+        mode = path.stat().st_mode
     except OSError as error:
-        raise InputError(f"{partial.url}: {error.strerror}") from None
+        dangling = error.errno == errno.ENOENT and path.is_symlink()
+        loop = error.errno == errno.ELOOP
+        links = "a link to nothing" if dangling else "links in a circle" if loop else None
+        raise InputError(f"{name}: {links or error.strerror}") from None
+    except ValueError as error:  # a null character
+        raise InputError(f"{name!r}: {error}") from None
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "of an unknown kind")
+        raise InputError(f"{name}: {kind}, expected a regular file")
+
+
+def copy_file(source: Path, target: Path, *, name: str | None = None) -> None:
+    """Copies a regular file; arguments and errors as of `check_regular`."""
+    check_regular(source, name=name)
+    try:
+        opened = source.open("rb")
+    except OSError as error:
+        raise InputError(f"{shown(name or str(source))}: {error.strerror}") from None
+    with opened, target.open("wb") as file:
+        shutil.copyfileobj(opened, file, _CHUNK)
+
+
+def _split(url: str) -> urllib.parse.SplitResult:
+    try:
+        url.encode()  # a lone surrogate cannot be sent
+        return urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"{shown(url)}: no valid URL: {error}") from None
 
 
 def file_name(url: str) -> str:
@@ -331,7 +414,7 @@ def file_name(url: str) -> str:
     Raises:
         InputError: the URL names no file.
     """
-    name = PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name
+    name = PurePosixPath(urllib.parse.unquote(_split(url).path)).name
     if not name:
-        raise InputError(f"{url}: names no file")
+        raise InputError(f"{shown(url)}: names no file")
     return name

@@ -28,9 +28,25 @@ _TOO_LITTLE = 1 << 16  # bytes left where a library failed without saying why
 # How Rust (safetensors, tokenizers) and Arrow quote the system's number within a text.
 _QUOTED = re.compile(r"\(os error (\d+)\)|\[errno (\d+)\]", re.IGNORECASE)
 
+# A message that quotes its input says enough of it.
+LONGEST_MESSAGE = 600
+
 
 class InputError(ValueError):
-    """Bad input: the message is one line saying what, where, and what was expected."""
+    """Bad input: the message is one line saying what, where, and what was expected.
+
+    What it quotes, of users and of libraries, may be long, hold line breaks, or what a terminal
+    takes for a command: the message is made one line of printable characters here, for all.
+    """
+
+    def __init__(self, message: str) -> None:
+        """Keeps the message, cut in the middle where it is longer than `LONGEST_MESSAGE`."""
+        plain = "".join(c if c.isprintable() else " " for c in message)
+        line = " ".join(plain.split()) if plain != message else message
+        if len(line) > LONGEST_MESSAGE:
+            half = LONGEST_MESSAGE // 2
+            line = f"{line[:half]} … {line[-half:]}"
+        super().__init__(line)
 
 
 def run_stage(main: Callable[[], None]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from stages.io.damage import write_digests
 from stages.io.errors import disk_error
 
 SCRATCH = Path(".scratch")  # work in progress and what is kept of it; no output lies here
@@ -36,7 +37,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yields a path beside `path` to write to; moves it to `path` on success, else removes it.
 
     Works for a file and for a folder (make it with `mkdir`). A cut leaves `path` as it was. Within
-    `together`, the move waits for the other outputs.
+    `together`, the move waits for the other outputs. A folder that holds safetensors gets the
+    digests of its files, see `stages.io.damage`.
 
     Raises:
         OSError: it cannot be written, also where a library called that something else.
@@ -49,6 +51,8 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
         yield partial
+        if partial.is_dir() and any(partial.glob("*.safetensors")):
+            write_digests(partial)
         if not inside:  # else all of it reaches the disk with the folder that it lies in
             _sync(partial)
         if waits and _set is not None:

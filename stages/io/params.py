@@ -5,9 +5,10 @@ share are modelled here. YAML 1.2 is read throughout, as DVC writes it (`1e-05` 
 `off` is a string).
 """
 
+import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -21,6 +22,19 @@ from stages.io.errors import InputError
 PARAMS_FILE = Path("params.yaml")
 # A test sets this to a file's path to learn which keys each stage really reads.
 TRACE_VARIABLE = "BINLLM_TRACE_PARAMS"
+
+# All that stages and commands read.
+TOP_LEVEL = (
+    *("dataset", "compress", "seed", "llm", "processes", "split_weights"),
+    *("codes", "prompts", "variants"),
+    *("fetch_data", "preprocess", "pretrain_hash", "materialize_prompts", "train_lora"),
+    *("predict", "cost", "evaluate", "compare", "compare_llm"),
+)
+
+_LARGEST = 2**63 - 1  # what arrays hold
+
+# Of many wrong keys, so many are told at once.
+_FAULTS_TOLD = 5
 
 _SECTION_NAMES: dict[type, str] = {}
 
@@ -82,8 +96,8 @@ def load_section(
     Raises:
         InputError: a key is missing, unknown or has a value that is not allowed.
     """
-    path = path or PARAMS_FILE
     raw: Any = _read(path)
+    path = path or PARAMS_FILE
     for key in name.split("."):
         raw = raw.get(key) if isinstance(raw, dict) else None
     if not isinstance(raw, dict):
@@ -91,7 +105,11 @@ def load_section(
     try:
         section = model.model_validate(_changed(raw, changes or {}))
     except ValidationError as error:
-        where = changed_in if _is_changed(error, changes or {}) else name
+        places = {True: changed_in, False: name}
+
+        def where(keys: tuple[Any, ...]) -> str:
+            return places[_is_changed(keys, changes or {})]
+
         raise InputError(_explain(error, path, where, model)) from None
     _name_sections(section, name)
     return section
@@ -115,8 +133,8 @@ def load_key(name: str, kind: TypeAdapter, path: Path | None = None) -> Any:
     Raises:
         InputError: the key is missing or its value is not allowed.
     """
-    path = path or PARAMS_FILE
     raw: Any = _read(path)
+    path = path or PARAMS_FILE
     for key in name.split("."):
         if not isinstance(raw, dict) or key not in raw:
             raise InputError(f"{path}: key {name!r} is missing")
@@ -124,7 +142,7 @@ def load_key(name: str, kind: TypeAdapter, path: Path | None = None) -> Any:
     try:
         value = kind.validate_python(raw, strict=True)
     except ValidationError as error:
-        raise InputError(_explain(error, path, name, Llm)) from None
+        raise InputError(_explain(error, path, lambda keys: name, Llm)) from None
     if name == "llm":
         _name_sections(value, "llm")
     elif TRACE_VARIABLE in os.environ:
@@ -156,7 +174,24 @@ def known_entry(table: str, name: str, path: Path | None = None) -> dict[str, An
     return known[name]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _check_keys(raw: dict[str, Any], path: Path) -> None:
+    """Refuses top-level keys that nothing reads: a misspelt one would be ignored."""
+    unknown = [_quoted(key, 40) for key in raw if key not in TOP_LEVEL]
+    if unknown:
+        hints = [difflib.get_close_matches(key, TOP_LEVEL, 1) for key in unknown[:_FAULTS_TOLD]]
+        told = [
+            f"{key!r}" + (f" (do you mean {hint[0]}?)" if hint else "")
+            for key, hint in zip(unknown, hints, strict=False)
+        ]
+        more = f" and {len(unknown) - len(told)} more" if len(unknown) > len(told) else ""
+        raise InputError(
+            f"{path}: nothing reads {', '.join(told)}{more}; known: {', '.join(TOP_LEVEL)}"
+        )
+
+
+def _read(given: Path | None) -> dict[str, Any]:
+    """Reads the file; the project's own, which is the default, must hold known keys only."""
+    path = given or PARAMS_FILE
     try:
         raw = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -164,15 +199,32 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     except YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+    except (ValueError, RecursionError, OverflowError, MemoryError) as error:
+        # What YAML allows and Python does not: numbers and dates out of range, endless nesting.
+        raise InputError(f"{path}: cannot be read as YAML: {error}") from None
+    except Exception as error:  # the parser's own faults, which only damaged files meet
+        kind = type(error).__name__
+        raise InputError(f"{path}: cannot be read as YAML: {kind} {error}") from None
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected a mapping of sections")
+    if given is None:
+        _check_keys(raw, path)
     return raw
 
 
 @lru_cache(maxsize=4)  # a stage reads the same file many times, and a quarter of a second each
 def _parsed(text: str) -> Any:
-    return YAML(typ="safe", pure=True).load(text)
+    content = YAML(typ="safe", pure=True).load(text)
+    waiting, seen = [content], set()
+    while waiting:  # an alias may lead back to where it stands
+        value = waiting.pop()
+        if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
+            raise ValueError("holds an integer of more than 64 bits")
+        if isinstance(value, dict | list) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += value.values() if isinstance(value, dict) else value
+    return content
 
 
 def _changed(raw: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,10 +237,10 @@ def _changed(raw: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def _is_changed(error: ValidationError, changes: Mapping[str, Any]) -> bool:
-    """Returns whether the first thing that is wrong stands among the changes."""
+def _is_changed(keys: tuple[Any, ...], changes: Mapping[str, Any]) -> bool:
+    """Returns whether what is wrong, found by its keys, stands among the changes."""
     place: Any = changes
-    for key in error.errors(include_url=False)[0]["loc"]:
+    for key in keys:
         if not isinstance(place, Mapping):
             return True
         if key not in place:
@@ -197,16 +249,38 @@ def _is_changed(error: ValidationError, changes: Mapping[str, Any]) -> bool:
     return place is not changes
 
 
-def _explain(error: ValidationError, path: Path, name: str, model: type[BaseModel]) -> str:
-    """One line for the first thing that is wrong."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join([name, *(str(part) for part in first["loc"])])
-    if first["type"] == "missing":
-        return f"{path}: {key} is missing"
-    if first["type"] == "extra_forbidden":
-        return f"{path}: {key} is unknown; allowed in {name}: {', '.join(model.model_fields)}"
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{path}: {key} = {first['input']!r}: {message}"
+def _explain(
+    error: ValidationError,
+    path: Path,
+    where: Callable[[tuple[Any, ...]], str],
+    model: type[BaseModel],
+) -> str:
+    """One line for all that is wrong, the first of it first; `where` says below which key."""
+    faults = error.errors(include_url=False)
+    told = [_fault(fault, where(fault["loc"]), model) for fault in faults[:_FAULTS_TOLD]]
+    more = len(faults) - len(told)
+    return f"{path}: {'; '.join(told)}" + (f"; and {more} more" if more else "")
+
+
+def _fault(fault: Any, name: str, model: type[BaseModel]) -> str:
+    key = ".".join([name, *(_quoted(part, 40) for part in fault["loc"])])
+    if fault["type"] == "missing":
+        return f"{key} is missing"
+    if fault["type"] == "extra_forbidden":
+        return f"{key} is unknown; allowed in {name}: {', '.join(model.model_fields)}"
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    try:
+        found = repr(fault["input"])
+    except (ValueError, RecursionError):  # an integer of too many digits; nesting without end
+        found = f"a value of type {type(fault['input']).__name__} too large to print"
+    return f"{key} = {_quoted(found, 120)}: {message}"
+
+
+def _quoted(value: Any, longest: int) -> str:
+    """Returns a value's text, its middle left out where it is long."""
+    text = str(value)
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
 
 
 def _name_sections(section: Section, name: str) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.io.damage import damaged
 from stages.io.errors import InputError
 from stages.io.outputs import replacing
 
@@ -112,7 +113,7 @@ def write_table(data: pd.DataFrame | pa.Table, path: Path, schema: pa.Schema) ->
         if table[name].null_count:
             raise InputError(f"{path}: column {name!r} holds {table[name].null_count} nulls")
     with replacing(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
+        pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
 
 
 def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
@@ -124,20 +125,25 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
         columns: which columns to read; all by default.
 
     Raises:
-        InputError: the file is missing, no Parquet, or of another schema.
+        InputError: the file is missing, damaged, no Parquet, or of another schema.
     """
     try:
         found = pq.read_schema(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run `dvc repro`") from None
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: no Parquet file: {error}") from None
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(path, f"no Parquet file: {error}") from None
     if not found.equals(schema, check_metadata=False):
         raise InputError(
             f"{path}: columns {dict(zip(found.names, map(str, found.types), strict=True))}, "
             f"expected {dict(zip(schema.names, map(str, schema.types), strict=True))}"
         )
-    return pq.read_table(path, columns=columns)
+    try:
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
+        table.validate(full=True)
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(path, str(error)) from None
+    return table
 
 
 def write_json(data: dict[str, Any], path: Path) -> None:
@@ -154,14 +160,17 @@ def read_json(path: Path) -> dict[str, Any]:
     """Reads what a stage wrote as JSON.
 
     Raises:
-        InputError: the file is missing or no JSON.
+        InputError: the file is missing or no JSON object.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run `dvc repro`") from None
-    except ValueError as error:
-        raise InputError(f"{path}: no JSON: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path, f"no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise damaged(path, "expected a JSON object")
+    return content
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

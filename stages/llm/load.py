@@ -1,7 +1,7 @@
 """The LLM: load it, read its last hidden states, its answers' logits, its embeddings."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from stages.io.damage import check_digests
 from stages.io.errors import InputError
 from stages.llm.attention import PACKED_ATTENTION
 from stages.llm.hardware import best_device, resolve_precision
@@ -20,7 +21,7 @@ from stages.llm.packing import Batch, collate, group_rows
 from stages.llm.params import Precision
 from stages.llm.processes import weights_are_split
 from stages.llm.soft_tokens import SoftTable, SoftTokens
-from stages.prompts.tokenizer import ANSWERS, FIRST_SOFT_ID, answer_id, load_tokenizer
+from stages.prompts.tokenizer import ANSWERS, FIRST_SOFT_ID, answer_id, load_tokenizer, most_id
 
 
 @dataclass(frozen=True)
@@ -53,25 +54,47 @@ def load_llm(folder: Path, *, precision: Precision = "auto") -> Llm:
         precision: type of the weights; `auto` chooses by what the hardware multiplies natively.
 
     Raises:
-        InputError: the folder holds no LLM, its answers " Yes" and " No" are no single tokens, or
-            its head is more than one matrix product.
+        InputError: the folder holds no LLM, or a damaged one, its answers " Yes" and " No" are no
+            single tokens, its tokenizer has ids beyond its embeddings, or its head is more than
+            one matrix product.
     """
+    check_digests(folder)
     dtype = resolve_precision(precision, best_device())
     device = torch.device("cpu") if weights_are_split() else best_device()
     tokenizer = load_tokenizer(folder)
-    try:
-        with quiet():
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, use_safetensors=True
-            )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: no LLM: {' '.join(str(error).split())}") from None
+    model = _load_model(folder, dtype)
     model.requires_grad_(False).eval()
-    model.to(device)  # type: ignore[arg-type]
+    model.to(device)
+    rows = model.get_input_embeddings().weight.shape[0]
+    if most_id(tokenizer) >= rows:
+        raise InputError(
+            f"{folder}: its tokenizer gives ids up to {most_id(tokenizer)}, and the LLM has "
+            f"embeddings for {rows} of them; they do not belong together"
+        )
     answer_ids = torch.tensor([answer_id(tokenizer, answer) for answer in ANSWERS], device=device)
     llm = Llm(model, tokenizer, answer_ids, device)
     _pack_attention(llm, folder)
     return llm
+
+
+def _load_model(folder: Path, dtype: torch.dtype) -> Any:
+    try:
+        with quiet():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+    except Exception as error:  # whatever the library raises, the cause is the files
+        raise InputError(f"{folder}: no LLM: {error}") from None
+    model, report = loaded
+    missing = sorted(report["missing_keys"])  # they would be random numbers
+    if missing:
+        raise InputError(f"{folder}: its weights lack {missing[0]} and {len(missing) - 1} more")
+    return model
 
 
 def model_inputs(llm: Llm, input_ids: Tensor) -> dict[str, Tensor]:
@@ -121,25 +144,32 @@ def _pack_attention(llm: Llm, folder: Path) -> None:
     """Has the LLM attend to packed groups, after seeing that this changes none of its logits.
 
     Raises:
-        InputError: it does, or the LLM scales or caps its logits, so that two rows of its head are
-            not enough.
+        InputError: it does, its layers know no such attention, or the LLM scales or caps its
+            logits, so that two rows of its head are not enough.
     """
     ids = [llm.tokenizer(f"{word}. Answer:")["input_ids"] for word in ("One two", "One two three")]
-    with torch.inference_mode():
-        whole = torch.stack(
-            [
-                llm.causal_lm(torch.tensor([row], device=llm.device), use_cache=False).logits[0, -1]
-                for row in ids
-            ]
-        )[:, llm.answer_ids].float()
-        llm.causal_lm.set_attn_implementation(PACKED_ATTENTION)
-        batch = collate(group_rows(ids, ["", ""])).to(llm.device, llm.causal_lm.dtype)
-        ours = answer_logits(llm, last_hidden(llm, batch))
+    try:
+        with torch.inference_mode():
+            whole = _whole_logits(llm, ids)
+            llm.causal_lm.set_attn_implementation(PACKED_ATTENTION)
+            batch = collate(group_rows(ids, ["", ""])).to(llm.device, llm.causal_lm.dtype)
+            ours = answer_logits(llm, last_hidden(llm, batch))
+    except Exception as error:  # each kind of model has its own way not to fit
+        kind = llm.causal_lm.config.model_type
+        raise InputError(f"{folder}: cannot attend to packed rows as {kind!r}: {error}") from None
     if not torch.allclose(whole, ours, rtol=2e-2, atol=5e-2):
         raise InputError(
             f"{folder}: answers have logits {whole.tolist()} in rows by themselves and "
-            f"{ours.tolist()} packed; an LLM that scales or caps them is not supported"
+            f"{ours.tolist()} packed; an LLM that scales or caps "
+            "them, or has an attention of its own, is not supported"
         )
+
+
+def _whole_logits(llm: Llm, ids: Sequence[Sequence[int]]) -> Tensor:
+    """Returns the (rows, 2) answers' logits as the LLM itself computes them, row by row."""
+    rows = [torch.tensor([row], device=llm.device) for row in ids]
+    last = [llm.causal_lm(row, use_cache=False).logits[0, -1] for row in rows]
+    return torch.stack(last)[:, llm.answer_ids].float()
 
 
 def embedding_width(llm: Llm) -> int:

@@ -7,10 +7,12 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stages.io.errors import InputError
 from stages.io.tables import PROMPTS, read_table
+from stages.prompts.tokenizer import RESERVED
 
 # Rows of one group in training, at most: a step shall see several users.
 TRAINING_GROUP_ROWS = 4
@@ -63,6 +65,11 @@ def read_prompts(
         table = table.filter(pa.array(chosen))
     if not len(table):
         raise InputError(f"{path}: no rows; expected at least one prompt")
+    for place, name in enumerate(table.column_names):
+        if name in ("prefix", "suffix"):
+            # Only a template marks soft tokens; what a title holds is text.
+            text = pc.replace_substring_regex(table[name], f"[{RESERVED}]", "")
+            table = table.set_column(place, name, text)
     columns = table.select(["uid", "iid", "prefix", "suffix"]).to_pydict()
     parts = list(zip(columns["prefix"], columns["suffix"], strict=True))
     if template is not None:

@@ -26,7 +26,7 @@ from stages.llm.partial_scores import read_score
 from stages.llm.variants import variant_entry
 from stages.prompts.content import read_content
 from stages.prompts.settings import prompt_settings
-from stages.prompts.tokenizer import token_limit
+from stages.prompts.tokenizer import prompt_limit
 from stages.recommend.candidates import (
     Ids,
     histories_now,
@@ -47,7 +47,7 @@ def main() -> None:
     keep_history = load_section(Preprocess, "preprocess").keep_history
     adapter = adapter_folder(args.variant)
     scoring: dict[str, Any] = {
-        "max_tokens": settings.section.max_tokens or token_limit(LLM_FOLDER),
+        "max_tokens": prompt_limit(LLM_FOLDER, settings.section.max_tokens),
         "score": read_score(adapter),
         "token_budget": predict.token_budget,
     }

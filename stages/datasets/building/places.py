@@ -1,21 +1,24 @@
 """How a data set's raw files are taken from its own place, or from a file, folder or URL."""
 
 import hashlib
+import os
 import shutil
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from stages.io.archives import extract, is_archive, member_names
 from stages.io.downloads import (
     DOWNLOADS,
     Checksum,
-    extract,
+    check_regular,
+    copy_file,
     fetch_url,
     fetch_wheel,
     file_name,
     is_url,
+    shown,
 )
 from stages.io.errors import InputError
 
@@ -69,12 +72,15 @@ def fetch(dataset: str, place: Place, source: str | None, folder: Path) -> None:
         _take_urls(dataset, place, urls, folder)
     elif is_url(source):
         _take_urls(dataset, place, [(source, None)], folder)
+    elif not os.path.lexists(source):
+        raise InputError(
+            f"fetch_data.source = {shown(source)!r}: no such file or folder, and no URL"
+        )
     elif Path(source).is_dir():
         _take_folder(dataset, place, Path(source), folder)
-    elif Path(source).is_file():
-        _take_file(dataset, place, Path(source), folder)
     else:
-        raise InputError(f"fetch_data.source = {source!r}: no such file or folder, and no URL")
+        check_regular(Path(source))
+        _take_file(dataset, place, Path(source), folder)
 
 
 def _fetch_from_own_place(dataset: str, place: Place, folder: Path) -> None:
@@ -108,7 +114,9 @@ def _take_urls(
 
 def _named_files(dataset: str, place: Place, source: str) -> Sequence[str]:
     if not place.files:
-        raise InputError(f"fetch_data.source = {source!r}: for {dataset!r} name one file's URL")
+        raise InputError(
+            f"fetch_data.source = {shown(source)!r}: for {dataset!r} name one file's URL"
+        )
     return place.files
 
 
@@ -117,24 +125,30 @@ def _take_folder(dataset: str, place: Place, source: Path, folder: Path) -> None
     if place.files:
         found = [_only(_below(source, name), source, name) for name in place.files]
     else:
-        found = sorted(path for path in source.iterdir() if _is_table(path.name))
+        found = sorted(path for path in _listed(source) if _is_table(path.name))
     if not found:
         raise InputError(f"{source}: holds no table; expected {', '.join(TABLE_SUFFIXES)}")
     for path in found:
-        shutil.copyfile(path, folder / path.name)
+        copy_file(path, folder / path.name)
+
+
+def _listed(source: Path) -> list[Path]:
+    try:
+        return list(source.iterdir())
+    except OSError as error:
+        raise InputError(f"{source}: {error.strerror}") from None
 
 
 def _below(source: Path, name: str) -> list[Path]:
     """Where `name` lies at the folder's top, or else one folder below, as unzip leaves it."""
     top = source / name
-    return [top] if top.is_file() else sorted(source.glob(f"*/{name}"))
+    return [top] if os.path.lexists(top) else sorted(source.glob(f"*/{name}"))
 
 
 def _take_file(dataset: str, place: Place, source: Path, folder: Path) -> None:
     """Takes the set's files out of an archive; a single own table as it is."""
-    if zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            members = [name for name in archive.namelist() if not name.endswith("/")]
+    if is_archive(source):
+        members = member_names(source)
         if place.files:
             chosen = [
                 _only([m for m in members if PurePosixPath(m).name == name], source, name)
@@ -144,12 +158,12 @@ def _take_file(dataset: str, place: Place, source: Path, folder: Path) -> None:
             chosen = [name for name in members if _is_table(name)]
         if not chosen:
             raise InputError(f"{source}: holds no table; expected {', '.join(TABLE_SUFFIXES)}")
-        targets = {member: PurePosixPath(member).name for member in chosen}
-        if len(set(targets.values())) < len(targets):
+        names = [PurePosixPath(member).name for member in chosen]
+        if len(set(names)) < len(names):
             raise InputError(f"{source}: two tables in it have the same name")
-        extract(source, targets, folder)
+        extract(source, dict(zip(chosen, names, strict=True)), folder)
     elif not place.files and _is_table(source.name):
-        shutil.copyfile(source, folder / source.name)
+        copy_file(source, folder / source.name)
     else:
         expected = " and ".join(place.files) or f"a table ({', '.join(TABLE_SUFFIXES)})"
         raise InputError(

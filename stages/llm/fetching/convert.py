@@ -7,7 +7,7 @@ from typing import Any
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from stages.io.errors import InputError
-from stages.llm.fetching.folder import WEIGHTS
+from stages.llm.fetching.folder import WEIGHTS, read_object
 
 # Traces of the machine and of the library's version, of which bytes must not depend.
 _TRACES = ("_model_name_or_path", "_name_or_path", "transformers_version")
@@ -43,13 +43,36 @@ def keep_layers(source: Path, layers: int, folder: Path) -> None:
         folder: a new folder to fill.
 
     Raises:
-        InputError: the model has fewer layers.
+        InputError: the model has fewer layers, or cannot be loaded.
     """
-    config = _shortened(AutoConfig.from_pretrained(source, trust_remote_code=False), layers)
-    model = AutoModelForCausalLM.from_pretrained(
-        source, config=config, dtype="auto", use_safetensors=True, trust_remote_code=False
-    )
+    try:
+        config = _shortened(AutoConfig.from_pretrained(source, trust_remote_code=False), layers)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, config=config, dtype="auto", use_safetensors=True, trust_remote_code=False
+        )
+    except InputError:
+        raise
+    except Exception as error:  # whatever the library raises, the cause is the files
+        raise InputError(f"{source}: no LLM: {error}") from None
     _save(model, folder)
+    _drop_traces(folder)
+
+
+def complete_tokenizer(folder: Path) -> None:
+    """Writes `tokenizer.json` and `tokenizer_config.json` where a folder lacks one of them.
+
+    A SentencePiece model is converted so, once: later stages read one kind of tokenizer.
+
+    Raises:
+        InputError: the tokenizer cannot be loaded.
+    """
+    if all((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
+        return
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer.save_pretrained(folder)
+    except Exception as error:  # whatever the library raises, the cause is the files
+        raise InputError(f"{folder}: its tokenizer cannot be loaded: {error}") from None
     _drop_traces(folder)
 
 
@@ -59,7 +82,7 @@ def _shortened(config: Any, layers: int | None) -> Any:
     if layers is None:
         return config
     available = getattr(config, "num_hidden_layers", None)
-    if available is None or layers > available:
+    if not isinstance(available, int) or layers > available:
         raise InputError(f"llm.layers = {layers}: the model has {available or 'no countable'}")
     config.num_hidden_layers = layers
     if getattr(config, "layer_types", None):
@@ -76,6 +99,6 @@ def _save(model: Any, folder: Path) -> None:
 
 def _drop_traces(folder: Path) -> None:
     for path in folder.glob("*config.json"):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path)
         kept = {key: value for key, value in content.items() if key not in _TRACES}
         path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

