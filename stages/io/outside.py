@@ -26,7 +26,8 @@ _COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 _PARQUET = ".parquet"
 ENDINGS = "CSV, TSV, RecBole's .inter and .item (each may end in .gz, .bz2 or .zst), or .parquet"
 
-_LONGEST = 1 << 24  # characters of one value, bytes of one line
+_LONGEST = 1 << 24  # characters of one value in quotes
+_BLOCK = 1 << 24  # bytes that Arrow splits at once: no line is longer
 _PIECE = 1 << 20  # bytes read at once
 _ROWS_AT_ONCE = 1 << 16
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -255,7 +256,7 @@ def _split_by_line(
                 skip_rows=begin,
                 use_threads=False,
                 encoding=how.encoding,
-                block_size=_LONGEST,
+                block_size=_BLOCK,
             ),
             parse_options=pyarrow.csv.ParseOptions(delimiter=how.separator, quote_char=False),
             convert_options=pyarrow.csv.ConvertOptions(
@@ -407,7 +408,7 @@ def numbers(values: pa.ChunkedArray, path: Path, what: str) -> pa.ChunkedArray:
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.int8())
     if pa.types.is_string(values.type):
-        trimmed = pc.utf8_trim_whitespace(values)
+        trimmed = pc.ascii_trim_whitespace(values)
         refuse_unless(pc.match_substring_regex(trimmed, _NUMBER), values, path, what)
         found = cast(trimmed, pa.float64(), path, what)
     else:

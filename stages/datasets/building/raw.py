@@ -58,7 +58,7 @@ def seconds(values: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
     """
     values = plain(values, path)
     if pa.types.is_string(values.type):
-        texts = pc.utf8_trim_whitespace(values)
+        texts = pc.ascii_trim_whitespace(values)
         first = texts[0].as_py() if len(texts) else ""
         if re.match(r"[+-]?[\d.]+([eE][+-]?\d+)?$", first):
             return _from_numbers(_whole(texts, path), values, path)
@@ -86,6 +86,11 @@ def _whole(values: pa.ChunkedArray, path: Path) -> NDArray[np.int64]:
 
 def _from_numbers(found: NDArray[np.int64], values: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
     """Tells the unit by the largest number; all others must be of the same one."""
+    if _are_dates(found):
+        raise InputError(
+            f"{path}: timestamps like {int(found[found != 0][0])} are dates without dashes; "
+            f"expected {_WHEN}"
+        )
     most = int(np.abs(found).max(initial=0))
     per_second = 1
     if most >= _MOST_SECONDS:
@@ -100,11 +105,6 @@ def _from_numbers(found: NDArray[np.int64], values: pa.ChunkedArray, path: Path)
         same = (found == 0) | (np.abs(found) >= 10**8 * per_second)
         unit = f"a timestamp like the others, of 1/{per_second:,} s"
         refuse_unless(pa.chunked_array([pa.array(same)]), values, path, unit)
-    elif _are_dates(found):
-        raise InputError(
-            f"{path}: timestamps like {int(found[found != 0][0])} are dates without dashes; "
-            f"expected {_WHEN}"
-        )
     return _checked(found // per_second, values, path)
 
 
