@@ -432,7 +432,7 @@ texts = st.text(
     encoding=st.sampled_from(["utf-8", "utf-16"]),
     packing=st.sampled_from(["", ".gz"]),
 )
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_valid_text_is_read_as_pythons_csv_reads_it(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[str, str]],

@@ -128,7 +128,7 @@ def test_likes_alone_are_refused_with_the_key_that_draws_dislikes() -> None:
 
 
 @given(per_event=st.integers(1, 3), seed=st.integers(0, 5))
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_negatives_are_items_never_met_beside_their_event(per_event: int, seed: int) -> None:
     built = likes(per_event, seed)
     check(built, LeaveLastOut(), keep_history=25, n_raw=len(EVENTS))
