@@ -1,12 +1,13 @@
 """Builds `data/interactions` from `data/raw`: `python -m stages.preprocess`.
 
 Writes train, valid and test rows, users and items, and their description, `metrics/data.json`.
+What to set for your own files: `python -m stages.datasets FILE_OR_FOLDER`.
 """
 
 import pyarrow as pa
 
 from stages import datasets
-from stages.datasets.building.checks import check, describe
+from stages.datasets.building.checks import check, describe, summary
 from stages.datasets.building.dataset import Dataset, protocol
 from stages.datasets.building.engines import ENGINES
 from stages.datasets.building.params import Preprocess
@@ -31,7 +32,9 @@ def main() -> None:
             write_table(rows, folder / f"{split}.parquet", INTERACTIONS)
         write_table(built.users, folder / "users.parquet", USERS)
         write_table(built.items, folder / "items.parquet", ITEMS)
-    write_json({"dataset": name, **describe(built, counts)}, METRICS / "data.json")
+    described = describe(built, counts)
+    write_json({"dataset": name, **described}, METRICS / "data.json")
+    print(f"{name}: {summary(built, described, rules.positive_from)}")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,12 @@ def small_encoder(encoder_folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def fuzz_inputs(pytestconfig: pytest.Config) -> int:
+    """How many mutated inputs each reader is given: `--fuzz N`."""
+    return pytestconfig.getoption("--fuzz")
+
+
 def _converted(request: pytest.FixtureRequest, source: str, layers: int | None, key: str) -> Path:
     """Writes the LLM to pytest's cache, unless the same origin and the same code wrote it."""
     key += "".join(
@@ -70,17 +76,13 @@ def _converted(request: pytest.FixtureRequest, source: str, layers: int | None, 
     return folder
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option that makes the fuzzers go on for longer."""
+    parser.addoption(
+        "--fuzz", type=int, default=150, metavar="N", help="mutated inputs per reader (150)"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first: what fails should fail soon."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Lets the fuzzers run for longer: `pytest --fuzz 10000`."""
-    parser.addoption("--fuzz", type=int, default=150, help="mutated inputs per reader")
-
-
-@pytest.fixture(scope="session")
-def fuzz_inputs(request: pytest.FixtureRequest) -> int:
-    """How many mutated inputs each fuzzer makes."""
-    return request.config.getoption("--fuzz")

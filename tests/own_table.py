@@ -14,15 +14,21 @@ NAMES = Table(
     items="t.csv",
     user="user",
     item="item",
+    item_in_items=None,
     rating="rating",
     label=None,
+    negatives=None,
     timestamp="timestamp",
     title="title",
+    separator=None,
+    encoding="utf-8",
+    quotes=True,
 )
 # Whatever stands in params.yaml: each data set's own protocol, with the shares and months of these.
 PREPROCESS = Preprocess(
     engine="pandas",
     keep_history=25,
+    repeats=None,
     positive_from=None,
     split=None,
     valid_share=0.1,

@@ -62,8 +62,11 @@ def content(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def fetch(dataset: str, source: str | None, folder: Path) -> None:
-    places.fetch(dataset, datasets.load(dataset).place, source, folder)
+def fetch(dataset: str, source: str | None, folder: Path, *own: str) -> None:
+    place = datasets.load(dataset).place
+    if dataset == "table":
+        place = place.of_own_tables(dict.fromkeys(own or ("i.csv",), "preprocess.table.items"))
+    places.fetch(dataset, place, source, folder)
 
 
 def test_a_folder_gives_the_files_of_the_set_and_no_others(tmp_path: Path) -> None:
@@ -126,14 +129,59 @@ def test_own_tables_come_from_a_folder_a_file_an_archive_or_a_url(
     tmp_path: Path, served: tuple[Path, str]
 ) -> None:
     tables = {"clicks.csv": "u,i", "books.tsv": "i\tt"}
-    source = fill(tmp_path / "in", {**tables, "notes.txt": "x", ".hidden.csv": "x"})
-    fetch("table", str(source), tmp_path / "a")
+    source = fill(tmp_path / "in", {**tables, "genome-scores.csv": "large", "notes.txt": "x"})
+    fetch("table", str(source), tmp_path / "a", *tables)
     assert content(tmp_path / "a") == tables
-    fetch("table", str(source / "clicks.csv"), tmp_path / "b")
+    fetch("table", str(source / "clicks.csv"), tmp_path / "b", "clicks.csv")
     assert content(tmp_path / "b") == {"clicks.csv": "u,i"}
     archive(served[0] / "t.zip", {f"deep/{name}": text for name, text in tables.items()})
-    fetch("table", f"{served[1]}/t.zip", tmp_path / "c")
+    fetch("table", f"{served[1]}/t.zip", tmp_path / "c", *tables)
     assert content(tmp_path / "c") == tables
+    fill(served[0], tables)
+    fetch("table", f"{served[1]}/", tmp_path / "d", *tables)
+    assert content(tmp_path / "d") == tables
+    fetch("table", f"{served[1]}/clicks.csv", tmp_path / "e", "clicks.csv")
+    assert content(tmp_path / "e") == {"clicks.csv": "u,i"}
+
+
+def test_a_file_that_is_not_there_is_named_with_its_key_and_what_lies_there(
+    tmp_path: Path,
+) -> None:
+    source = fill(tmp_path / "in", {"Ratings.PARQUET": "x", "b.csv.zst": "x", "notes.txt": "x"})
+    message = r"0 files named 'i.csv' \(preprocess.table.items\), expected one; tables in it: "
+    with pytest.raises(InputError, match=message + r"'Ratings.PARQUET', 'b.csv.zst'$"):
+        fetch("table", str(source), tmp_path / "a")
+    archive(tmp_path / "t.zip", {"deep/ratings.csv": "x", "notes.txt": "x"})
+    with pytest.raises(InputError, match=message + "'deep/ratings.csv'$"):
+        fetch("table", "t.zip", tmp_path / "b")
+    with pytest.raises(InputError, match=r"not the 'i.csv' of preprocess.table.items"):
+        fetch("table", str(source / "b.csv.zst"), tmp_path / "c")
+
+
+def test_a_folder_named_like_a_table_a_dangling_link_and_a_loop_are_no_tables(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "in"
+    (source / "i.csv").mkdir(parents=True)
+    (source / "t.csv").symlink_to(source / "nowhere")
+    (source / "loop").symlink_to(source)
+    with pytest.raises(InputError, match=r"0 files named 'i.csv'.*; it holds no table"):
+        fetch("table", str(source), tmp_path / "a")
+    with pytest.raises(InputError, match=r"0 files named 't.csv'"):
+        fetch("table", str(source), tmp_path / "b", "t.csv")
+
+
+@pytest.mark.parametrize("kind", ["folder", "unpacked", "archive"])
+def test_ml_100k_is_taken_in_the_layout_of_grouplens_too(tmp_path: Path, kind: str) -> None:
+    files = {"u.data": "196\t242\t3\t881250949\n", "u.item": "242|Kolya (1996)\n"}
+    inner = {f"ml-100k/{name}": text for name, text in {**files, "u1.base": "x"}.items()}
+    source = tmp_path / "in"
+    if kind == "archive":
+        source = archive(tmp_path / "ml-100k.zip", inner)
+    else:
+        fill(source if kind == "folder" else source / "ml-100k", {**files, "README": "x"})
+    fetch("ml-100k", str(source), tmp_path / "raw")
+    assert content(tmp_path / "raw") == files
 
 
 @pytest.mark.parametrize(
@@ -143,9 +191,8 @@ def test_own_tables_come_from_a_folder_a_file_an_archive_or_a_url(
         ("ml-1m", "empty", "holds 0 files named 'ratings.dat'"),
         ("ml-1m", "twice", "holds 2 files named 'ratings.dat'"),
         ("ml-1m", "broken.zip", "expected a sound zip archive"),
-        ("table", "empty", "holds no table"),
+        ("table", "empty", "0 files named 'i.csv'.*it holds no table"),
         ("table", "notes.txt", "expected a sound zip archive"),
-        ("table", "http://127.0.0.1:1/", "name one file's URL"),
         ("table", None, "has no place of its own"),
     ],
 )

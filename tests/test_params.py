@@ -161,7 +161,7 @@ def test_a_bad_section_is_told_by_key_value_and_what_is_allowed(
             "dataset",
             "ml-100k",
             "ml-10k",
-            "dataset = 'ml-10k': input should be 'amazon-book', 'ml-100k', 'ml-1m' or 'table'",
+            "dataset = 'ml-10k': input should be 'amazon-beauty-2023', 'amazon-book', ",
         ),
         ("dataset", "dataset: ml-100k", "data: ml-100k", "key 'dataset' is missing"),
         ("llm", "layers: null", "layers: 0", "llm.layers = 0: input should be greater than or"),
@@ -547,7 +547,9 @@ def test_the_projects_shared_keys_are_allowed(key: Any) -> None:
 
 
 def test_the_projects_data_set_is_one_of_those_that_have_a_file() -> None:
-    assert datasets.names() == ["amazon-book", "ml-100k", "ml-1m", "table"]
+    films = ["ml-100k", "ml-1m", "ml-20m", "ml-25m", "ml-32m", "ml-latest-small"]
+    amazon = ["amazon-beauty-2023", "amazon-book", "amazon-books-2023"]
+    assert datasets.names() == [*amazon, *films, "table"]
     assert datasets.chosen(ROOT / "params.yaml") in datasets.names()
 
 

@@ -18,23 +18,25 @@ from own_table import NAMES, PREPROCESS, names
 from ruamel.yaml import YAML
 
 from stages import datasets
-from stages.datasets.building import build as build_module
-from stages.datasets.building.build import Built, build, histories
+from stages.datasets.building import checks
+from stages.datasets.building.build import Built, build
 from stages.datasets.building.checks import check, describe
 from stages.datasets.building.dataset import protocol
 from stages.datasets.building.params import Preprocess
 from stages.datasets.building.protocol import (
     Fractions,
     HalvedDecember,
+    LeaveLastOut,
     Months,
     PerUser,
     Protocol,
     Split,
 )
 from stages.datasets.building.raw import Raw
+from stages.io import tables
 from stages.io.errors import InputError
 from stages.io.params import load_section
-from stages.io.tables import INTERACTIONS, ITEMS, SPLITS, USERS, read_table
+from stages.io.tables import INTERACTIONS, ITEMS, SPLITS, USERS, read_table, write_table
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -42,6 +44,7 @@ MONTH = 31 * 86_400
 START_2017 = 1_483_228_800
 SPLIT_KINDS: list[Split] = [
     PerUser(0.2, 0.2),
+    LeaveLastOut(),
     Fractions(0.2, 0.2),
     Months((0, 2, 4, 6)),
     HalvedDecember(2017),
@@ -91,12 +94,14 @@ def try_build(raw: Raw, rules: Protocol, keep: int | None) -> Built | None:
         return None
 
 
-def naive(rows: list[Row], split: Split, keep: int | None, positive_from: float) -> list[dict]:
-    """The protocol row by row: sort, walk, remember."""
-    ordered = sorted(rows, key=lambda row: (row[0], row[3]))
+def naive(
+    rows: list[Row], split: Split, keep: int | None, positive_from: float, repeats: str
+) -> list[dict]:
+    """The protocol row by row: fold, sort, walk, remember."""
+    ordered = sorted(fold(rows, repeats), key=lambda row: (row[0], row[3]))
     users = np.array([row[0] for row in ordered])
     times = np.array([row[3] for row in ordered])
-    parts = split.assign(users, times, int(min(times)))
+    parts = split.assign(users, times, min(row[3] for row in rows))
     uids: dict[int, int] = {}
     iids: dict[int, int] = {}
     liked: dict[int, list[int]] = {}
@@ -124,13 +129,30 @@ def naive(rows: list[Row], split: Split, keep: int | None, positive_from: float)
     return out
 
 
-@given(rows=rows_of, keep=st.none() | st.integers(1, 4), split=st.sampled_from(SPLIT_KINDS))
+def fold(rows: list[Row], repeats: str) -> list[Row]:
+    """Equal rows once; then of each user and item the last or first in time, or all of them."""
+    distinct = list(dict.fromkeys(rows))
+    if repeats == "keep":
+        return distinct
+    counts: dict[tuple[int, int], Row] = {}
+    in_time = sorted(distinct, key=lambda row: row[3])
+    for row in in_time if repeats == "last" else reversed(in_time):
+        counts[row[:2]] = row
+    return [row for row in distinct if counts[row[:2]] is row]
+
+
+@given(
+    rows=rows_of,
+    keep=st.none() | st.integers(1, 4),
+    split=st.sampled_from(SPLIT_KINDS),
+    repeats=st.sampled_from(["last", "first", "keep"]),
+)
 @settings(max_examples=200, deadline=None)
 def test_every_row_is_what_a_walk_through_the_users_gives(
-    rows: list[Row], keep: int | None, split: Split
+    rows: list[Row], keep: int | None, split: Split, repeats: Any
 ) -> None:
-    built = try_build(raw_of(rows), Protocol(4, split), keep)
-    expected = naive(rows, split, keep, 4)
+    built = try_build(raw_of(rows), Protocol(4, split, repeats=repeats), keep)
+    expected = naive(rows, split, keep, 4, repeats)
     if built is None:
         assert expected == []
         return
@@ -157,8 +179,6 @@ def test_rows_are_conserved_unique_and_their_checks_pass(rows: list[Row], split:
 @given(rows=rows_of)
 @settings(max_examples=100, deadline=None)
 def test_history_never_contains_the_row_itself_or_later_ones(rows: list[Row]) -> None:
-    # One rating per user and item, so that an item's place in the data is unique.
-    rows = list({row[:2]: row for row in rows}.values())
     built = build(raw_of(rows), Protocol(4, PerUser(0.2, 0.2)), None)
     table = built.interactions.to_pylist()
     place = {(row["uid"], row["iid"]): row["row"] for row in table}
@@ -187,13 +207,28 @@ def test_tied_rows_keep_the_order_of_the_file() -> None:
     assert built.interactions["history"].to_pylist() == [[], [1], [1, 2]]
 
 
-def test_histories_in_pieces_equal_histories_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    uid = np.sort(rng.integers(1, 20, 500))
-    iid, label = rng.integers(1, 50, 500), rng.integers(0, 2, 500)
-    at_once = histories(uid, iid, label, 6)
-    monkeypatch.setattr(build_module, "_ROWS_AT_ONCE", 7)
-    assert histories(uid, iid, label, 6).to_pylist() == at_once.to_pylist()
+def test_histories_written_in_pieces_are_those_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = example()
+    write_table(built.interactions, tmp_path / "at once", INTERACTIONS)
+    monkeypatch.setattr(tables, "_MOST_ELEMENTS", 7)
+    monkeypatch.setattr(checks, "_ELEMENTS_AT_ONCE", 7)
+    write_table(built.interactions, tmp_path / "in pieces", INTERACTIONS)
+    check_example(built)
+    assert pq.ParquetFile(tmp_path / "in pieces").num_row_groups > 5
+    found, expected = (pq.read_table(tmp_path / name) for name in ("in pieces", "at once"))
+    assert found.equals(expected)
+    assert found["history"].to_pylist() == built.interactions["history"].to_pylist()
+
+
+def test_twenty_thousand_likes_of_one_user_are_no_copies() -> None:
+    n = 20_000
+    rows = [(1, item, 5, item) for item in range(1, n + 1)]
+    built = build(raw_of(rows), Protocol(4, PerUser(0.1, 0.1)), None)
+    assert built.interactions["history"][-1].values.to_pylist() == list(range(1, n))
+    # Whole histories are n * (n - 1) / 2 numbers of 4 bytes.
+    assert built.interactions.nbytes < 100 * n
 
 
 @given(
@@ -250,10 +285,14 @@ def test_december_is_halved_by_time_and_days_by_protocol_order() -> None:
 def test_few_ratings_are_counted_once_and_before_anything_is_removed() -> None:
     # Item 2 has 2 ratings, one by user 3 who goes: it stays all the same.
     rows = [(1, 1, 5, 0), (1, 2, 5, 1), (2, 1, 5, 2), (2, 1, 5, 3), (3, 2, 5, 4)]
-    built = build(raw_of(rows), Protocol(4, PerUser(0.1, 0.1), more_than=1), 5)
+    rules = Protocol(4, PerUser(0.1, 0.1), more_than=1, repeats="keep")
+    built = build(raw_of(rows), rules, 5)
     assert built.users["source_id"].to_pylist() == ["1", "2"]
     assert built.items["source_id"].to_pylist() == ["1", "2"]
-    assert built.dropped == {"without_title": 0, "few_ratings": 1, "outside_split": 0}
+    assert built.dropped == {
+        **{"exact_repeats": 0, "repeats": 0, "without_title": 0},
+        **{"few_ratings": 1, "outside_split": 0},
+    }
 
 
 @pytest.mark.parametrize(
@@ -261,8 +300,14 @@ def test_few_ratings_are_counted_once_and_before_anything_is_removed() -> None:
     [
         ("ml-100k", Protocol(4.0, PerUser(0.1, 0.1))),
         ("ml-1m", Protocol(4.0, Months((14, 24, 29, 34)))),
-        ("amazon-book", Protocol(5.0, HalvedDecember(2017), year=2017, more_than=20)),
+        ("amazon-book", Protocol(5.0, HalvedDecember(2017), 2017, 20, "keep")),
         ("table", Protocol(4.0, PerUser(0.1, 0.1))),
+        ("ml-latest-small", Protocol(4.0, PerUser(0.1, 0.1))),
+        ("ml-20m", Protocol(4.0, PerUser(0.1, 0.1))),
+        ("ml-25m", Protocol(4.0, PerUser(0.1, 0.1))),
+        ("ml-32m", Protocol(4.0, PerUser(0.1, 0.1))),
+        ("amazon-beauty-2023", Protocol(4.0, LeaveLastOut(), more_than=4)),
+        ("amazon-books-2023", Protocol(4.0, LeaveLastOut(), more_than=4)),
     ],
 )
 def test_each_data_set_has_its_own_protocol(dataset: str, expected: Protocol) -> None:
@@ -273,6 +318,7 @@ def test_each_data_set_has_its_own_protocol(dataset: str, expected: Protocol) ->
     ("split", "expected"),
     [
         ("per_user", PerUser(0.2, 0.3)),
+        ("leave_last_out", LeaveLastOut()),
         ("fractions", Fractions(0.2, 0.3)),
         ("months", Months((1, 2, 3, 4))),
     ],
@@ -284,7 +330,7 @@ def test_params_take_the_place_of_a_data_sets_own_split_and_threshold(
     changes |= {"split": split, "positive_from": 3.0}
     params = Preprocess(**{**PREPROCESS.model_dump(), **changes})
     assert protocol(datasets.load("ml-1m"), params) == Protocol(3.0, expected)
-    amazon = Protocol(3.0, expected, year=2017, more_than=20)
+    amazon = Protocol(3.0, expected, year=2017, more_than=20, repeats="keep")
     assert protocol(datasets.load("amazon-book"), params) == amazon
 
 
@@ -308,6 +354,11 @@ def example() -> Built:
         )
     ]
     return build(raw_of(rows), Protocol(4, PerUser(0.1, 0.1)), 4)
+
+
+def check_example(built: Built) -> None:
+    n_raw = built.interactions.num_rows + sum(built.dropped.values())
+    check(built, PerUser(0.1, 0.1), keep_history=4, n_raw=n_raw)
 
 
 def broken(built: Built, name: str, row: int, value: Any) -> Built:
@@ -385,8 +436,9 @@ def test_an_empty_split_and_a_single_class_are_refused() -> None:
 
 def test_repeated_rows_are_counted() -> None:
     rows = [(1, 1, 5, 0), (1, 1, 4, 0), (1, 1, 5, 1), (1, 2, 1, 2), (1, 3, 1, 2)]
-    built = build(raw_of(rows), Protocol(4, PerUser(0.2, 0.2)), 5)
+    built = build(raw_of(rows), Protocol(4, PerUser(0.2, 0.2), repeats="keep"), 5)
     found = describe(built, {})
+    assert found["own_item_in_history"] == 2
     assert (found["unique_user_item_time"], found["repeated_user_item_time"]) == (4, 1)
 
 
@@ -409,6 +461,31 @@ def params_text(changes: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
+        (
+            "keep_history",
+            2**62,
+            "preprocess.keep_history = 4611686018427387904: input should be less",
+        ),
+        (
+            "repeats",
+            "drop",
+            "preprocess.repeats = 'drop': input should be 'last', 'first' or 'keep'",
+        ),
+        ("table.separator", ";;", "preprocess.table.separator"),
+        ("table.separator", '"', "stands between values"),
+        (
+            "table.encoding",
+            "utf-88",
+            "preprocess.table.encoding = 'utf-88': value error, expe",
+        ),
+        ("table.encoding", "hex", "preprocess.table.encoding = 'hex'"),
+        ("table.interactions", "../a.csv", "expected the name of a file, without a folder"),
+        ("table.rating", None, "or both be null and negatives say"),
+        (
+            "table.negatives",
+            {"per_event": 0, "seed": 1},
+            "preprocess.table.negatives.per_event",
+        ),
         ("keep_history", 0, "preprocess.keep_history = 0: input should be greater than"),
         ("split", "random", "preprocess.split = 'random': input should be 'per_user'"),
         ("engine", "dask", "preprocess.engine = 'dask': input should be 'pandas' or 'spark'"),
@@ -460,7 +537,8 @@ def test_the_stage_writes_its_tables_and_the_same_bytes_again(tmp_path: Path) ->
     write_ml_1m(tmp_path)
     written = []
     for _ in range(2):
-        ended = run_stage(tmp_path, {"dataset": "ml-1m", "preprocess.split": "per_user"})
+        changes = {"preprocess.split": "per_user", "preprocess.repeats": "keep"}
+        ended = run_stage(tmp_path, {"dataset": "ml-1m", **changes})
         assert ended.returncode == 0, ended.stderr
         written.append(
             {path.name: path.read_bytes() for path in (tmp_path / "data/interactions").iterdir()}

@@ -386,7 +386,7 @@ def refused(recommend: Command, capsys: pytest.CaptureFixture[str], *arguments: 
         ("user,film\nann-1,B001\n", "wanted.csv: no column"),
         ("user,item\n", "wanted.csv: no rows, expected at least one pair of user and item"),
         ("user,item\nann-1,\n", "wanted.csv: row 1 of the data has no 'item'"),
-        ("", "wanted.csv: Empty CSV file"),
+        ("", "wanted.csv: empty; expected a first line that names the columns"),
     ],
 )
 def test_a_bad_list_ends_in_one_line(

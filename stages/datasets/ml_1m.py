@@ -5,12 +5,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from stages.datasets.building.dataset import Dataset
+from stages.datasets.building.movielens import grouplens
 from stages.datasets.building.params import Table
 from stages.datasets.building.places import Place
 from stages.datasets.building.raw import Raw, named_interactions, unique_titles
-from stages.io.downloads import Checksum
 from stages.io.errors import InputError
-from stages.io.outside import read_delimited
+from stages.io.outside import Written, read_delimited, refuse_nulls, refuse_unless
 
 
 def read(folder: Path, _: Table) -> Raw:
@@ -19,30 +19,40 @@ def read(folder: Path, _: Table) -> Raw:
     Raises:
         InputError: a file is missing or holds something else.
     """
-    # Arrow splits at one character, so every second column is the void between two colons.
-    names = ["user", "void1", "item", "void2", "rating", "void3", "timestamp"]
-    types = {
-        "user": pa.int64(),
-        "item": pa.int64(),
-        "rating": pa.float64(),
-        "timestamp": pa.int64(),
-    }
-    table = read_delimited(folder / "ratings.dat", delimiter=":", types=types, names=names)
+    path = folder / "ratings.dat"
+    interactions = named_interactions(_read_ratings(path), path)
     path = folder / "movies.dat"
     items, titles = [], []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
-        fields = line.split("::")
-        if len(fields) < 3 or not fields[0].isdigit():
-            raise InputError(f"{path}: line {number}: {line!r}, expected id::title::genres")
-        items.append(int(fields[0]))
+    for number, line in enumerate(_text(path).split("\n"), start=1):
+        fields = line.removesuffix("\r").split("::")
+        if fields == [""]:
+            continue
+        item = fields[0]
+        if len(fields) < 3 or not (item.isascii() and item.isdigit() and len(item) <= 18):
+            raise InputError(f"{path}: line {number}: {line[:80]!r}, expected id::title::genres")
+        items.append(int(item))
         titles.append("::".join(fields[1:-1]))
-    titled = unique_titles(
+    titled, counts = unique_titles(
         pa.chunked_array([pa.array(items, pa.int64())]),
         pa.chunked_array([pa.array(titles, pa.string())]),
         path,
     )
-    interactions = named_interactions(table, folder / "ratings.dat")
-    return Raw(interactions, titled, {"rows": table.num_rows, "titles": titled.num_rows})
+    return Raw(interactions, titled, {"rows": len(interactions), **counts})
+
+
+def _read_ratings(path: Path) -> pa.Table:
+    # Arrow splits at one character, so every second column is the void between two colons.
+    voids = ["void 1", "void 2", "void 3"]
+    names = ["user", voids[0], "item", voids[1], "rating", voids[2], "timestamp"]
+    types = dict.fromkeys(names, pa.int64()) | {"rating": pa.float64()}
+    types |= dict.fromkeys(voids, pa.string())
+    how = Written(quotes=False)
+    table = read_delimited(path, delimiter=":", types=types, names=names, nulls=True, written=how)
+    for void in voids:
+        refuse_unless(table[void].is_null(), table[void], path, "nothing between two colons")
+    table = table.drop_columns(voids)
+    refuse_nulls(table, path)
+    return table
 
 
 def _text(path: Path) -> str:
@@ -62,12 +72,7 @@ def _text(path: Path) -> str:
 DATASET = Dataset(
     Place(
         ("ratings.dat", "movies.dat"),
-        urls=(
-            (
-                "https://files.grouplens.org/datasets/movielens/ml-1m.zip",
-                Checksum("md5", "c4d9eecfca2ab87c1945afe126590906"),
-            ),
-        ),
+        urls=(grouplens("ml-1m", "c4d9eecfca2ab87c1945afe126590906"),),
     ),
     read,
     "months",

@@ -44,7 +44,7 @@ def import_closure(modules: Iterable[str], root: Path = _ROOT) -> dict[str, str]
 def modules_below(package: str, root: Path = _ROOT) -> list[str]:
     """Returns the names of the modules that lie in a package's folder, packages left out."""
     folder = root.joinpath(*package.split("."))
-    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("__"))
 
 
 @cache  # most stages share most of their files

@@ -5,16 +5,22 @@ so that equal content gives equal bytes.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from stages.io.damage import damaged
 from stages.io.errors import InputError
 from stages.io.outputs import replacing
+
+_MOST_ELEMENTS = 1 << 24  # of lists in a row group that is made of views
 
 SPLITS = ("train", "valid", "test")
 
@@ -91,7 +97,8 @@ def write_table(data: pd.DataFrame | pa.Table, path: Path, schema: pa.Schema) ->
     """Writes a table as Parquet (zstd), whole or not at all.
 
     Args:
-        data: the columns of `schema`, in any order, without nulls.
+        data: the columns of `schema`, in any order, without nulls. Lists may be views: they are
+            copied a row group at a time.
         path: the file.
         schema: the table's schema; its column order is the file's.
 
@@ -103,17 +110,71 @@ def write_table(data: pd.DataFrame | pa.Table, path: Path, schema: pa.Schema) ->
         raise InputError(f"{path}: columns {sorted(given)}, expected {sorted(schema.names)}")
     try:
         if isinstance(data, pa.Table):
-            table = data.select(schema.names).cast(schema)
+            table = data.select(schema.names)
         else:
             table = pa.Table.from_pandas(data[schema.names], schema=schema, preserve_index=False)
+        for name in schema.names:
+            if table[name].null_count:
+                raise InputError(f"{path}: column {name!r} holds {table[name].null_count} nulls")
+        with (
+            replacing(path) as partial,
+            pq.ParquetWriter(
+                partial, schema, compression="zstd", write_page_checksum=True
+            ) as writer,
+        ):
+            for piece in _row_groups(table):
+                writer.write_table(piece.cast(schema))
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from error
-    table = table.replace_schema_metadata(None)
-    for name in schema.names:
-        if table[name].null_count:
-            raise InputError(f"{path}: column {name!r} holds {table[name].null_count} nulls")
-    with replacing(path) as partial:
-        pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
+
+
+def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
+    """Yields the table, or where it holds views into lists, pieces of it with lists."""
+    views = [field.name for field in table.schema if pa.types.is_list_view(field.type)]
+    pieces = [(0, table.num_rows)]
+    if views:
+        longest = np.maximum.reduce(
+            [pc.list_value_length(table[name]).to_numpy() for name in views]
+        )
+        pieces = pieces_of(longest, _MOST_ELEMENTS)
+    for begin, end in pieces:
+        piece = table.slice(begin, end - begin).replace_schema_metadata(None)
+        for name in views:
+            piece = piece.set_column(piece.column_names.index(name), name, [lists(piece[name])])
+        yield piece
+
+
+def pieces_of(lengths: NDArray, most: int) -> list[tuple[int, int]]:
+    """Cuts rows into stretches whose lists hold about `most` elements together.
+
+    Args:
+        lengths: (n,) elements of each row's list.
+        most: elements of a stretch; its last row may go beyond.
+
+    Returns:
+        First row, and the one after the last, of each stretch; at least one stretch.
+    """
+    before = np.cumsum(lengths, dtype=np.int64) - lengths
+    begins = np.flatnonzero(np.diff(before // most, prepend=-1))
+    ends = np.r_[begins[1:], len(lengths)]
+    return list(zip(begins.tolist(), ends.tolist(), strict=True)) or [(0, 0)]
+
+
+def lists(column: pa.ChunkedArray) -> pa.ListArray:
+    """Returns a column of lists as one array, views into others copied.
+
+    Arrow 26 casts slices of views wrongly.
+    """
+    if not pa.types.is_list_view(column.type):
+        return pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+    copied = []
+    for chunk in column.chunks:
+        begin, size = chunk.offsets.to_numpy(), chunk.sizes.to_numpy().astype(np.int64)
+        offsets = np.r_[0, np.cumsum(size)]
+        where = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], size)
+        values = chunk.values.take(pa.array(where))
+        copied.append(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values))
+    return pa.concat_arrays(copied or [pa.array([], pa.list_(column.type.value_type))])
 
 
 def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from stages.datasets.building.build import Built
 from stages.datasets.building.protocol import Split
 from stages.io.errors import InputError
-from stages.io.tables import SPLITS
+from stages.io.tables import SPLITS, lists, pieces_of
 
-_ROWS_AT_ONCE = 1 << 14  # so that what is compared stays in the processor's cache
+_ELEMENTS_AT_ONCE = 1 << 20  # of histories: what is compared stays small
 
 
 def check(built: Built, split: Split, *, keep_history: int | None, n_raw: int) -> None:
@@ -47,11 +47,11 @@ def check(built: Built, split: Split, *, keep_history: int | None, n_raw: int) -
         keep_history,
     )
     _check_boundaries(built.split, column["uid"], column["timestamp"], split.by_user)
-    _check_presence(built.split, column["label"])
+    _check_presence(built.split, column["label"], built.ratings)
 
 
 def _check_conservation(built: Built, n_raw: int) -> None:
-    found = built.interactions.num_rows + sum(built.dropped.values())
+    found = built.interactions.num_rows - built.drawn + sum(built.dropped.values())
     if found != n_raw:
         raise InputError(f"preprocess: {n_raw} raw rows, but {found} kept or dropped")
     for table, key in ((built.users, "uid"), (built.items, "iid")):
@@ -83,37 +83,52 @@ def check_histories(
     Raises:
         InputError: names the first row that is otherwise.
     """
-    length = pc.list_value_length(history).to_numpy()
-    items = pc.list_flatten(history).to_numpy()
-    start = np.cumsum(length) - length
+    length = pc.list_value_length(history).to_numpy().astype(np.int64)
     follows = np.r_[False, uid[1:] == uid[:-1]][: len(uid)]
     _refuse(~follows & (length > 0), "history of a user's first row is not empty")
-    here = np.flatnonzero(follows)
-    added = np.asarray(label)[here - 1] == 1
-    grown = length[here - 1] + added
+    liked_before = np.r_[False, np.asarray(label)[:-1] == 1][: len(uid)] & follows
+    grown = np.r_[0, length[:-1]][: len(uid)] + liked_before
     expected = grown if keep is None else np.minimum(grown, keep)
-    _refuse_at(here[length[here] != expected], "history is not all earlier positive items")
-    last = here[added]
-    wrong = items[start[last] + length[last] - 1] != iid[last - 1]
-    _refuse_at(last[wrong], "history does not end with the last positive item")
-    # What is left must stand at the same distance from the end of the history before.
-    shared = length[here] - added
-    old = start[here - 1] + length[here - 1] - shared
-    for at in range(0, len(here), _ROWS_AT_ONCE):
-        piece = slice(at, at + _ROWS_AT_ONCE)
-        _check_equal_stretches(items, start[here[piece]], old[piece], shared[piece], here[piece])
+    _refuse(follows & (length != expected), "history is not all earlier positive items")
+    for begin, end in pieces_of(length, _ELEMENTS_AT_ONCE):
+        first = max(begin - 1, 0)  # the row before is what the first one is compared with
+        own = slice(first, end)
+        items = lists(history.slice(first, end - first)).flatten().to_numpy()
+        _check_continued(items, length[own], iid[own], follows[own], liked_before[own], first)
 
 
-def _check_equal_stretches(
-    items: NDArray, new: NDArray, old: NDArray, length: NDArray, rows: NDArray
+def _check_continued(
+    items: NDArray,
+    length: NDArray,
+    iid: NDArray,
+    follows: NDArray,
+    liked_before: NDArray,
+    first: int,
 ) -> None:
-    """Refuses rows whose items from `new` on are not those from `old` on, over `length`."""
-    within = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-    differs = items[np.repeat(new, length) + within] != items[np.repeat(old, length) + within]
+    """Refuses rows whose history is not the end of the row's before, plus what was liked there.
+
+    Args:
+        items: all histories, one behind the other.
+        length: (n,) of each history.
+        iid: (n,) items of the rows.
+        follows: (n,) whether the row before is of the same user.
+        liked_before: (n,) whether the row before is, and is positive.
+        first: number of the first of these rows, which is not checked itself.
+    """
+    start = np.cumsum(length) - length
+    last = np.flatnonzero(liked_before[1:]) + 1
+    wrong = items[start[last] + length[last] - 1] != iid[last - 1]
+    _refuse_at(first + last[wrong], "history does not end with the last positive item")
+    # What is left must stand at the same distance from the end of the history before.
+    here = np.flatnonzero(follows[1:]) + 1
+    shared = length[here] - liked_before[here]
+    old = start[here - 1] + length[here - 1] - shared
+    within = np.arange(shared.sum()) - np.repeat(np.cumsum(shared) - shared, shared)
+    new, old = (items[np.repeat(begin, shared) + within] for begin in (start[here], old))
+    differs = new != old
     if differs.any():
-        _refuse_at(
-            np.repeat(rows, length)[differs], "history holds an item that was not liked before"
-        )
+        rows = np.repeat(here, shared)[differs]
+        _refuse_at(first + rows, "history holds an item that was not liked before")
 
 
 def _check_boundaries(split: NDArray, uid: NDArray, timestamp: NDArray, by_user: bool) -> None:
@@ -130,18 +145,22 @@ def _check_boundaries(split: NDArray, uid: NDArray, timestamp: NDArray, by_user:
             )
 
 
-def _check_presence(split: NDArray, label: NDArray) -> None:
+def _check_presence(split: NDArray, label: NDArray, ratings: tuple[float, float]) -> None:
     for number, name in enumerate(SPLITS):
         if not (split == number).any():
             sizes = {other: int((split == k).sum()) for k, other in enumerate(SPLITS)}
             raise InputError(
-                f"preprocess: the {name} split is empty: {sizes}; choose another preprocess.split, "
-                "shares or month_edges"
+                f"preprocess: the {name} split is empty: {sizes}; choose another preprocess.split "
+                "(leave_last_out needs three rows per user), shares or month_edges"
             )
     if len(np.unique(label[split == 0])) < 2:
+        one = int(label[split == 0][0])
+        low, high = ratings
+        what = f"ratings from {low:g} to {high:g}" if low < high else f"every rating {low:g}"
         raise InputError(
-            f"preprocess: all {int((split == 0).sum())} train rows have label "
-            f"{int(label[split == 0][0])}; check preprocess.positive_from"
+            f"preprocess: all {int((split == 0).sum())} train rows have label {one} ({what}): "
+            "there must be likes and dislikes; set preprocess.positive_from, or for likes alone "
+            "preprocess.table.negatives with rating and label null"
         )
 
 
@@ -167,14 +186,20 @@ def describe(built: Built, counts: dict[str, int]) -> dict[str, Any]:
     """
     table = built.interactions
     n_unique = _n_unique(*(table[key].to_numpy() for key in ("uid", "iid", "timestamp")))
+    tested = len(np.unique(table["uid"].to_numpy()[built.split == 2]))
     return {
         "rows": table.num_rows,
         "users": built.users.num_rows,
         "items": built.items.num_rows,
         "users_with_padding": built.users.num_rows + 1,
         "items_with_padding": built.items.num_rows + 1,
+        "users_without_test_row": built.users.num_rows - tested,
+        "least_rating": built.ratings[0],
+        "greatest_rating": built.ratings[1],
+        "drawn_negatives": built.drawn,
         "unique_user_item_time": n_unique,
         "repeated_user_item_time": table.num_rows - n_unique,
+        "own_item_in_history": _n_own_item_in_history(built),
         **{
             name: _describe_split(table.filter(pa.array(built.split == number)))
             for number, name in enumerate(SPLITS)
@@ -182,6 +207,51 @@ def describe(built: Built, counts: dict[str, int]) -> dict[str, Any]:
         "dropped": built.dropped,
         "raw": counts,
     }
+
+
+def summary(built: Built, described: dict[str, Any], positive_from: float) -> str:
+    """Returns what was built in one line: rows, users, items, share positive, what was dropped.
+
+    Args:
+        built: the data set.
+        described: what `describe` says of it.
+        positive_from: least rating with label 1.
+    """
+    likes = float(np.mean(built.interactions["label"].to_numpy()))
+    low, high = built.ratings
+    scale = f"rating {positive_from:g} or more, of {low:g} to {high:g}"
+    sizes = ", ".join(f"{name} {described[name]['rows']:,}" for name in SPLITS)
+    parts = [
+        f"{described['rows']:,} rows ({sizes}) of {described['users']:,} users and "
+        f"{described['items']:,} items; {likes:.0%} liked ({scale})"
+    ]
+    if built.drawn:
+        parts.append(f"{built.drawn:,} rows of label 0 drawn")
+    gone = [f"{n:,} {reason.replace('_', ' ')}" for reason, n in built.dropped.items() if n]
+    if built.untitled:
+        place = next(k for k, text in enumerate(gone) if text.endswith(" without title"))
+        gone[place] += f" (items {', '.join(map(repr, built.untitled))})"
+    parts.append(f"dropped: {', '.join(gone) or 'none'}")
+    if described["users_without_test_row"]:
+        parts.append(f"{described['users_without_test_row']:,} users without a test row")
+    if described["own_item_in_history"]:
+        parts.append(
+            f"{described['own_item_in_history']:,} rows with their own item in their history: "
+            "preprocess.repeats keeps it there"
+        )
+    odd = described["raw"].get("titles_with_reserved_characters")
+    if odd:
+        parts.append(f"{odd:,} titles with reserved characters, which were removed")
+    return "; ".join(parts)
+
+
+def _n_own_item_in_history(built: Built) -> int:
+    """Counts rows whose item stands in their history, so that an answer can be read off there."""
+    uid, iid = (built.interactions[key].to_numpy() for key in ("uid", "iid"))
+    order = np.lexsort((iid, uid))
+    again = np.flatnonzero((np.diff(uid[order]) == 0) & (np.diff(iid[order]) == 0)) + 1
+    histories = built.interactions["history"]
+    return sum(iid[row] in histories[int(row)].values.to_numpy() for row in order[again])
 
 
 def _describe_split(table: pa.Table) -> dict[str, Any]:

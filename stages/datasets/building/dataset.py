@@ -9,7 +9,15 @@ import pyarrow as pa
 from stages.datasets.building.json_lines import Kind
 from stages.datasets.building.params import Preprocess, Table
 from stages.datasets.building.places import Place
-from stages.datasets.building.protocol import Fractions, Months, PerUser, Protocol, Split
+from stages.datasets.building.protocol import (
+    Fractions,
+    LeaveLastOut,
+    Months,
+    PerUser,
+    Protocol,
+    Repeats,
+    Split,
+)
 from stages.datasets.building.raw import Raw
 
 
@@ -23,6 +31,7 @@ class JsonLines:
         metadata: file of items; the two fields are item and title.
         metadata_fields: what is read of an item.
         clean_titles: turns titles into plain lines of text, and counts those that held HTML.
+        times_per_second: 1 where times count seconds, 1000 where they count thousandths.
     """
 
     reviews: str
@@ -30,6 +39,7 @@ class JsonLines:
     metadata: str
     metadata_fields: Mapping[str, Kind]
     clean_titles: Callable[[pa.ChunkedArray], tuple[pa.Array, int]]
+    times_per_second: int = 1
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class Dataset:
         year: only rows of this calendar year (UTC) count; None for all.
         more_than: keep users and items with more ratings than this, each counted once before
             anything is removed; None keeps all.
+        repeats: which row of a user and an item counts where there are several.
         json_lines: what Spark's workers parse; None where one process reads the files.
     """
 
@@ -53,6 +64,7 @@ class Dataset:
     positive_from: float = 4.0
     year: int | None = None
     more_than: int | None = None
+    repeats: Repeats = "last"
     json_lines: JsonLines | None = None
 
     @property
@@ -64,17 +76,19 @@ class Dataset:
 def protocol(dataset: Dataset, params: Preprocess) -> Protocol:
     """Returns how a data set becomes rows: as `params.yaml` says, else in the set's own way.
 
-    Where the user's own table holds labels, 0 or 1, in place of ratings, the label is the label.
+    Where the user's own table holds labels, 0 or 1, in place of ratings, the label is the label;
+    where it holds neither, every row is a like.
     """
     shares, edges = (params.valid_share, params.test_share), params.month_edges
     splits: dict[str, Split] = {
         "per_user": PerUser(*shares),
+        "leave_last_out": LeaveLastOut(),
         "fractions": Fractions(*shares),
         "months": Months((edges[0], edges[1], edges[2], edges[3])),
     }
     wanted = params.split or dataset.split
     positive_from = params.positive_from
-    if dataset.names_are_free and params.table.label is not None:
+    if dataset.names_are_free and params.table.rating is None:
         positive_from = 1.0
     elif positive_from is None:
         positive_from = dataset.positive_from
@@ -83,4 +97,6 @@ def protocol(dataset: Dataset, params: Preprocess) -> Protocol:
         splits[wanted] if isinstance(wanted, str) else wanted,
         year=dataset.year,
         more_than=dataset.more_than,
+        repeats=params.repeats or dataset.repeats,
+        negatives=params.table.negatives if dataset.names_are_free else None,
     )

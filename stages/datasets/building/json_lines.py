@@ -218,8 +218,11 @@ class LineParser:
                 self.counts.note(self.path, number, f"broken JSON: {error}")
                 continue
             values = [self._value(name, found.get(name)) for name in self.fields]
-            missing = zip(self.fields, values, strict=True)
-            if any(value is None and name not in self.optional for name, value in missing):
+            missing = [
+                value is None and name not in self.optional
+                for name, value in zip(self.fields, values, strict=True)
+            ]
+            if any(missing) or any(map(_has_lone_surrogate, values)):
                 self._note_unusable(number, 1)
                 continue
             for name, value in zip(self.fields, values, strict=True):
@@ -249,3 +252,8 @@ class LineParser:
             f"{name} ({kind})" for name, kind in self.fields.items() if name not in self.optional
         )
         self.counts.note(self.path, line, f"expected {wanted}")
+
+
+def _has_lone_surrogate(value: str | float | None) -> bool:
+    """Whether a text holds half a character, which JSON can write and UTF-8 cannot."""
+    return isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value)

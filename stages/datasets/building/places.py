@@ -3,8 +3,8 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -21,10 +21,9 @@ from stages.io.downloads import (
     shown,
 )
 from stages.io.errors import InputError
+from stages.io.outside import ENDINGS, ending, listed, tables_in
 
 T = TypeVar("T", str, Path)
-
-TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,19 @@ class Place:
         files: the names `data/raw` holds; none for the user's own tables, whose names are free.
         wheel: the package that holds the files; None if they are published at `urls`.
         urls: an archive, or one URL per file; with the checksum where one is published.
+        other_files: names of the same data as someone else publishes them; they do as well.
+        own: for the user's own tables: the key of `params.yaml` that names each file.
     """
 
     files: tuple[str, ...]
     wheel: DataWheel | None = None
     urls: tuple[tuple[str, Checksum | None], ...] = ()
+    other_files: tuple[str, ...] = ()
+    own: Mapping[str, str] = field(default_factory=dict)
+
+    def of_own_tables(self, own: Mapping[str, str]) -> "Place":
+        """Returns the place where the names that the user gave are those of the files."""
+        return replace(self, files=tuple(own), own=own)
 
 
 def fetch(dataset: str, place: Place, source: str | None, folder: Path) -> None:
@@ -57,7 +64,7 @@ def fetch(dataset: str, place: Place, source: str | None, folder: Path) -> None:
         dataset: its name, for messages.
         place: its files, and where they are published.
         source: None for the set's own place; a local folder that holds the files (at its top or
-            in one folder below), a zip archive, a single table, a URL of an archive or table, or
+            in one folder below), a zip archive, the only table, a URL of an archive or table, or
             a URL ending in `/` below which the files lie.
         folder: where they go; made here.
 
@@ -68,8 +75,7 @@ def fetch(dataset: str, place: Place, source: str | None, folder: Path) -> None:
     if source is None:
         _fetch_from_own_place(dataset, place, folder)
     elif is_url(source) and source.endswith("/"):
-        urls = [(source + name, None) for name in _named_files(dataset, place, source)]
-        _take_urls(dataset, place, urls, folder)
+        _take_urls(dataset, place, [(source + name, None) for name in place.files], folder)
     elif is_url(source):
         _take_urls(dataset, place, [(source, None)], folder)
     elif not os.path.lexists(source):
@@ -77,7 +83,7 @@ def fetch(dataset: str, place: Place, source: str | None, folder: Path) -> None:
             f"fetch_data.source = {shown(source)!r}: no such file or folder, and no URL"
         )
     elif Path(source).is_dir():
-        _take_folder(dataset, place, Path(source), folder)
+        _take_folder(place, Path(source), folder)
     else:
         check_regular(Path(source))
         _take_file(dataset, place, Path(source), folder)
@@ -105,38 +111,21 @@ def _take_urls(
         scratch = DOWNLOADS / hashlib.sha256(url.encode()).hexdigest()[:16]
         fetched.append(fetch_url(url, scratch / file_name(url), checksum, reuse=True))
     for path in fetched:
-        if path.name in place.files:
+        if path.name in place.files and len(urls) == len(place.files):
             shutil.move(path, folder / path.name)
         else:
             _take_file(dataset, place, path, folder)
             path.unlink()
 
 
-def _named_files(dataset: str, place: Place, source: str) -> Sequence[str]:
-    if not place.files:
-        raise InputError(
-            f"fetch_data.source = {shown(source)!r}: for {dataset!r} name one file's URL"
-        )
-    return place.files
-
-
-def _take_folder(dataset: str, place: Place, source: Path, folder: Path) -> None:
-    """Copies the set's files; for own tables, all tables at the folder's top."""
-    if place.files:
-        found = [_only(_below(source, name), source, name) for name in place.files]
-    else:
-        found = sorted(path for path in _listed(source) if _is_table(path.name))
-    if not found:
-        raise InputError(f"{source}: holds no table; expected {', '.join(TABLE_SUFFIXES)}")
-    for path in found:
-        copy_file(path, folder / path.name)
-
-
-def _listed(source: Path) -> list[Path]:
-    try:
-        return list(source.iterdir())
-    except OSError as error:
-        raise InputError(f"{source}: {error.strerror}") from None
+def _take_folder(place: Place, source: Path, folder: Path) -> None:
+    """Copies the set's files and no others."""
+    found = {name: _below(source, name) for name in (*place.files, *place.other_files)}
+    names = _layout(place, [name for name, paths in found.items() if paths])
+    lies_there = tables_in(source)
+    for name in names:
+        path = _only(found[name], source, name, place, lies_there)
+        copy_file(path, folder / name)
 
 
 def _below(source: Path, name: str) -> list[Path]:
@@ -145,38 +134,48 @@ def _below(source: Path, name: str) -> list[Path]:
     return [top] if os.path.lexists(top) else sorted(source.glob(f"*/{name}"))
 
 
+def _layout(place: Place, present: Sequence[str]) -> tuple[str, ...]:
+    """Returns which of a set's two layouts is there: its own where both or none is."""
+    is_other = place.other_files and all(name in present for name in place.other_files)
+    is_own = all(name in present for name in place.files)
+    return place.other_files if is_other and not is_own else place.files
+
+
 def _take_file(dataset: str, place: Place, source: Path, folder: Path) -> None:
-    """Takes the set's files out of an archive; a single own table as it is."""
-    if is_archive(source):
+    """Takes the set's files out of an archive, or the only one as it is."""
+    if is_archive(source) and ending(source.name) is None:
         members = member_names(source)
-        if place.files:
-            chosen = [
-                _only([m for m in members if PurePosixPath(m).name == name], source, name)
-                for name in place.files
-            ]
-        else:
-            chosen = [name for name in members if _is_table(name)]
-        if not chosen:
-            raise InputError(f"{source}: holds no table; expected {', '.join(TABLE_SUFFIXES)}")
-        names = [PurePosixPath(member).name for member in chosen]
-        if len(set(names)) < len(names):
-            raise InputError(f"{source}: two tables in it have the same name")
-        extract(source, dict(zip(chosen, names, strict=True)), folder)
-    elif not place.files and _is_table(source.name):
+        names = _layout(place, [PurePosixPath(member).name for member in members])
+        tables = [name for name in members if ending(name)]
+        chosen = {
+            _only(
+                [m for m in members if PurePosixPath(m).name == name], source, name, place, tables
+            ): name
+            for name in names
+        }
+        extract(source, chosen, folder)
+    elif place.own and ending(source.name) is None:
+        raise InputError(f"{source}: expected a sound zip archive, a folder, or a table: {ENDINGS}")
+    elif place.files == (source.name,):
         copy_file(source, folder / source.name)
+    elif place.own:
+        for name, key in place.own.items():
+            if name != source.name:
+                raise InputError(f"fetch_data.source = {str(source)!r}: not the {name!r} of {key}")
     else:
-        expected = " and ".join(place.files) or f"a table ({', '.join(TABLE_SUFFIXES)})"
         raise InputError(
-            f"{source}: expected a sound zip archive, or a folder, with {expected} for {dataset!r}"
+            f"{source}: expected a sound zip archive, or a folder, with "
+            f"{' and '.join(place.files)} for {dataset!r}"
         )
 
 
-def _only(found: Sequence[T], source: Path, name: str) -> T:
+def _only(
+    found: Sequence[T], source: Path, name: str, place: Place, lies_there: Sequence[str]
+) -> T:
     if len(found) != 1:
-        raise InputError(f"{source}: holds {len(found)} files named {name!r}, expected one")
+        key = f" ({place.own[name]})" if name in place.own else ""
+        tables = f"; tables in it: {listed(lies_there)}" if lies_there else "; it holds no table"
+        raise InputError(
+            f"{source}: holds {len(found)} files named {name!r}{key}, expected one{tables}"
+        )
     return found[0]
-
-
-def _is_table(name: str) -> bool:
-    hidden = PurePosixPath(name).name.startswith(".")
-    return name.lower().endswith(TABLE_SUFFIXES) and not hidden

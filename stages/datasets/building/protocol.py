@@ -4,11 +4,15 @@ Both engines read this one definition (CoLLM's protocol, arXiv 2310.19488, secti
 """
 
 from dataclasses import dataclass
+from typing import Literal
 from typing import Protocol as Interface
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.datasets.building.params import Negatives
+
+Repeats = Literal["last", "first", "keep"]
 DROPPED = -1  # beside 0 train, 1 valid, 2 test
 
 
@@ -42,13 +46,31 @@ class PerUser:
 
     def assign(self, user: NDArray, timestamp: NDArray, first: int) -> NDArray[np.int8]:
         """See `Split.assign`."""
-        start = np.flatnonzero(np.r_[True, user[1:] != user[:-1]][: len(user)])
-        n_rows = np.diff(np.r_[start, len(user)])
-        left = np.repeat(start + n_rows, n_rows) - np.arange(len(user))  # rows from here to end
+        n_rows, left = _rows_left(user)
         n_test, n_valid = whole(n_rows, self.test), whole(n_rows, self.valid)
         in_test = left <= np.repeat(n_test, n_rows)
         in_valid = left <= np.repeat(n_test + n_valid, n_rows)
         return np.where(in_test, 2, np.where(in_valid, 1, 0)).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class LeaveLastOut:
+    """Each user's last row to test, the one before it to valid; users of one or two: train."""
+
+    by_user = True
+
+    def assign(self, user: NDArray, timestamp: NDArray, first: int) -> NDArray[np.int8]:
+        """See `Split.assign`."""
+        n_rows, left = _rows_left(user)
+        enough = np.repeat(n_rows >= 3, n_rows)
+        return np.where(enough & (left <= 2), 3 - left, 0).astype(np.int8)
+
+
+def _rows_left(user: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns (users,) rows of each, and (n,) how many are left from each row to the user's end."""
+    start = np.flatnonzero(np.r_[True, user[1:] != user[:-1]][: len(user)])
+    n_rows = np.diff(np.r_[start, len(user)])
+    return n_rows, np.repeat(start + n_rows, n_rows) - np.arange(len(user))
 
 
 @dataclass(frozen=True)
@@ -133,9 +155,14 @@ class Protocol:
         year: only rows of this calendar year (UTC) count; None for all.
         more_than: keep users and items with more ratings than this, each counted once before
             anything is removed; None keeps all.
+        repeats: which row of a user and an item counts where there are several: the last in time,
+            the first, or all of them. Rows that say the same at the same time count once anyway.
+        negatives: rows of label 0 that are drawn beside the others; None for none.
     """
 
     positive_from: float
     split: Split
     year: int | None = None
     more_than: int | None = None
+    repeats: Repeats = "last"
+    negatives: Negatives | None = None

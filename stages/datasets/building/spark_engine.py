@@ -24,7 +24,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from stages.datasets.building.build import WARM_ABOVE, Built
+from stages.datasets.building.build import UNTITLED, WARM_ABOVE, Built, nothing_left
 from stages.datasets.building.dataset import Dataset, JsonLines
 from stages.datasets.building.json_lines import Counts, Kind, LineParser
 from stages.datasets.building.params import Table
@@ -32,13 +32,15 @@ from stages.datasets.building.protocol import (
     DROPPED,
     Fractions,
     HalvedDecember,
+    LeaveLastOut,
     Months,
     PerUser,
     Protocol,
+    Repeats,
     Split,
     whole,
 )
-from stages.datasets.building.raw import Raw
+from stages.datasets.building.raw import RESERVED, Raw
 from stages.io.errors import InputError
 from stages.io.scratch import SCRATCH
 from stages.io.tables import INTERACTIONS, ITEMS, USERS
@@ -69,8 +71,10 @@ def run(
         The data set, what reading counted, and the number of raw rows.
 
     Raises:
-        InputError: Java is missing, a raw file is bad, or no row remains.
+        InputError: Java is missing, a raw file is bad, no row remains, or negatives are wanted.
     """
+    if rules.negatives is not None:
+        raise InputError("preprocess.engine = 'spark': draws no negatives; choose pandas")
     SCRATCH.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=SCRATCH, prefix="spark-") as name:
         scratch = Path(name).resolve()
@@ -118,7 +122,7 @@ def _parse_files(
     found = _parse(spark, path, files.review_fields, frozenset(), scratch / "reviews")
     reviews = spark.read.parquet(str(scratch / "reviews")).filter("counts is null")
     user, item, rating, time = files.review_fields
-    seconds = F.floor(time)
+    seconds = F.floor(F.col(time) / files.times_per_second)
     rows = reviews.select(
         F.col(user).alias("user"),
         F.col(item).alias("item"),
@@ -139,7 +143,7 @@ def _parse_files(
         "review_lines_unusable": found.unusable,
         "ratings_as_text": found.as_text[rating],
         "times_as_text": found.as_text[time],
-        "times_with_fractions": reviews.filter(seconds != F.col(time)).count(),
+        "times_with_fractions": reviews.filter(F.floor(time) != F.col(time)).count(),
         "outside_year": reviews.count() - n_kept,
     }
     return {**counts, **_read_titles(spark, folder, files, kept.select("item"), scratch)}
@@ -157,6 +161,7 @@ def _read_titles(
     rows = rows.join(items, "item", "left_semi")
     last = rows.groupBy("item").agg(F.max(F.struct("place", "title")).alias("last"))
     last = last.select("item", F.col("last.title").alias("title"))
+    n_reserved = last.filter(F.col("title").rlike(RESERVED)).count()
     cleaned = last.mapInArrow(_title_cleaner(files), "item string, title string, n_html long")
     cleaned.write.parquet(str(scratch / "cleaned"))
     cleaned = spark.read.parquet(str(scratch / "cleaned"))
@@ -171,6 +176,7 @@ def _read_titles(
         "items_with_several_rows": rows.count() - cleaned.count(),
         "items_without_title": n_items - titled.count(),
         "titles_with_html": cleaned.agg(F.sum("n_html")).first()[0] or 0,  # type: ignore[index]
+        "titles_with_reserved_characters": n_reserved,
     }
 
 
@@ -256,23 +262,29 @@ def _build(
     """As `build.build`, from `interactions` and `titles` in `scratch`."""
     table = spark.read.parquet(str(scratch / "interactions"))
     titles = spark.read.parquet(str(scratch / "titles"))
-    n_raw, first = table.agg(F.count("*"), F.min("timestamp")).first()  # type: ignore[misc]
+    found = [F.count("*"), F.min("timestamp"), F.min("rating"), F.max("rating")]
+    n_raw, first, low, high = table.agg(*found).first()  # type: ignore[misc]
     if not n_raw:
         raise InputError("data/raw: the interactions are empty")
-    titled = table.join(titles, "item", "left_semi")
+    dropped: dict[str, int] = {}
+    once = _without_repeats(table, rules.repeats, scratch, dropped)
+    titled = once.join(titles, "item", "left_semi")
     kept = titled
     for key in ("user", "item") if rules.more_than is not None else ():
         enough = titled.groupBy(key).count().filter(F.col("count") > rules.more_than).select(key)
         kept = kept.join(enough, key, "left_semi")
     n_titled, n_kept = titled.count(), kept.count()
-    dropped = {"without_title": n_raw - n_titled, "few_ratings": n_titled - n_kept}
+    dropped |= {
+        "without_title": n_raw - sum(dropped.values()) - n_titled,
+        "few_ratings": n_titled - n_kept,
+    }
     if n_kept:
         _assign(rules.split, kept, first).write.parquet(str(scratch / "split"))
         rows = spark.read.parquet(str(scratch / "split")).filter(f"split != {DROPPED}")
         n_rows = rows.count()
         dropped["outside_split"] = n_kept - n_rows
     if not n_kept or not n_rows:
-        raise InputError(f"data/raw: no row is left of {n_raw}: {dropped}")
+        raise InputError(nothing_left(n_raw, dropped))
     _number(rows, rules.positive_from).write.parquet(str(scratch / "numbered"))
     numbered = spark.read.parquet(str(scratch / "numbered"))
     users, items = _ids(numbered, "user"), _ids(numbered, "item")
@@ -281,7 +293,29 @@ def _build(
     finished.write.parquet(str(scratch / "finished"))
     users.write.parquet(str(scratch / "users"))
     titled_items.write.parquet(str(scratch / "items"))
-    return _collect(scratch, dropped), n_raw
+    untitled = table.join(titles, "item", "left_anti").select("item").distinct().orderBy("item")
+    first_untitled = tuple(str(row[0]) for row in untitled.limit(UNTITLED).collect())
+    return _collect(scratch, dropped, (low, high), first_untitled), n_raw
+
+
+def _without_repeats(
+    table: DataFrame, repeats: Repeats, scratch: Path, dropped: dict[str, int]
+) -> DataFrame:
+    """As `repeated.without_repeats`; counts what it leaves out in `dropped`."""
+    n = table.count()
+    of_moment = Window.partitionBy("user", "item", "timestamp", "rating").orderBy("place")
+    rows = table.withColumn("nth", F.row_number().over(of_moment)).filter("nth = 1").drop("nth")
+    rows.write.parquet(str(scratch / "distinct"))
+    rows = table.sparkSession.read.parquet(str(scratch / "distinct"))
+    n_distinct = rows.count()
+    dropped["exact_repeats"] = n - n_distinct
+    if repeats != "keep":
+        keys = [F.col("timestamp"), F.col("place")]
+        ordered = keys if repeats == "first" else [key.desc() for key in keys]
+        of_pair = Window.partitionBy("user", "item").orderBy(*ordered)
+        rows = rows.withColumn("nth", F.row_number().over(of_pair)).filter("nth = 1").drop("nth")
+    dropped["repeats"] = n_distinct - rows.count()
+    return rows
 
 
 def _number(rows: DataFrame, positive_from: float) -> DataFrame:
@@ -336,7 +370,12 @@ def _finish(
     )
 
 
-def _collect(scratch: Path, dropped: dict[str, int]) -> Built:
+def _collect(
+    scratch: Path,
+    dropped: dict[str, int],
+    ratings: tuple[float, float],
+    untitled: tuple[str, ...],
+) -> Built:
     """Reads what Spark wrote, in order."""
     table = pq.read_table(scratch / "finished").sort_by("row")
     users = pq.read_table(scratch / "users", columns=USERS.names).sort_by("uid")
@@ -347,6 +386,8 @@ def _collect(scratch: Path, dropped: dict[str, int]) -> Built:
         users.cast(USERS),
         items.cast(ITEMS),
         dropped,
+        ratings,
+        untitled,
     )
 
 
@@ -363,6 +404,15 @@ def _(split: PerUser, rows: DataFrame, first: int) -> DataFrame:
     left = n - F.row_number().over(user.orderBy("timestamp", "place")) + 1
     n_test, n_valid = (F.floor(n * share + 1e-9) for share in (split.test, split.valid))
     number = F.when(left <= n_test, 2).when(left <= n_test + n_valid, 1).otherwise(0)
+    return rows.withColumn("split", number)
+
+
+@_assign.register
+def _(split: LeaveLastOut, rows: DataFrame, first: int) -> DataFrame:
+    user = Window.partitionBy("user")
+    n = F.count("*").over(user)
+    left = n - F.row_number().over(user.orderBy("timestamp", "place")) + 1
+    number = F.when((n >= 3) & (left <= 2), 3 - left).otherwise(0)
     return rows.withColumn("split", number)
 
 
