@@ -8,9 +8,10 @@ earlier run left of rows that are gone.
 """
 
 from stages.io.command import start
+from stages.io.outputs import replacing
 from stages.io.params import load_section, load_shared
 from stages.io.paths import EVALUATION, METRICS, PLANNED_ROWS, PLOTS
-from stages.io.tables import replacing, write_csv, write_json
+from stages.io.tables import write_csv, write_json
 from stages.measures.figures import draw_methods, draw_warm_cold
 from stages.measures.layout import csv_table, markdown, slice_bars
 from stages.measures.planned import OURS, STEP_1, read_rows, remove_other_rows

@@ -7,6 +7,7 @@ teacher.parquet, what the codes expect of train and validation rows.
 
 from stages.collab.code_files import code_table, read_codes, read_codes_of_rows
 from stages.io.command import start
+from stages.io.outputs import replacing
 from stages.io.paths import INTERACTIONS_FOLDER, codes_folder, hash_model
 from stages.io.tables import (
     ITEM_CODES,
@@ -16,7 +17,6 @@ from stages.io.tables import (
     USER_CODES,
     USERS,
     read_table,
-    replacing,
     write_table,
 )
 

@@ -8,9 +8,9 @@ from stages.datasets.building.dataset import Dataset
 from stages.datasets.building.params import FetchData, OwnFiles
 from stages.datasets.building.places import fetch
 from stages.io.command import start
+from stages.io.outputs import replacing
 from stages.io.params import load_section
 from stages.io.paths import RAW
-from stages.io.tables import replacing
 
 
 def main() -> None:

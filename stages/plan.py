@@ -13,8 +13,9 @@ from typing import Any
 
 from stages import datasets
 from stages.io.command import start
+from stages.io.outputs import replacing
 from stages.io.paths import PLAN, PLANNED_ROWS
-from stages.io.tables import replacing, write_json
+from stages.io.tables import write_json
 from stages.measures.planned import rows_as_json
 from stages.planning.keys import item_keys, stage_keys
 from stages.planning.rows import planned_rows

@@ -12,9 +12,10 @@ from stages.datasets.building.dataset import Dataset, protocol
 from stages.datasets.building.engines import ENGINES
 from stages.datasets.building.params import Preprocess
 from stages.io.command import start
+from stages.io.outputs import replacing
 from stages.io.params import load_section
 from stages.io.paths import INTERACTIONS_FOLDER, METRICS, RAW
-from stages.io.tables import INTERACTIONS, ITEMS, SPLITS, USERS, replacing, write_json, write_table
+from stages.io.tables import INTERACTIONS, ITEMS, SPLITS, USERS, write_json, write_table
 
 
 def main() -> None:

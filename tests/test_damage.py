@@ -15,7 +15,8 @@ from stages.collab.tensor_file import read_tensors
 from stages.io import damage
 from stages.io.damage import DIGESTS, REPAIR, check_digests, damaged
 from stages.io.errors import InputError
-from stages.io.tables import PREDICTIONS, read_json, read_table, replacing, write_table
+from stages.io.outputs import replacing
+from stages.io.tables import PREDICTIONS, read_json, read_table, write_table
 from stages.llm.adapters import (
     add_adapter,
     check_adapter,

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.io.errors import InputError
+from stages.io.outputs import replacing
 from stages.io.tables import (
     INTERACTIONS,
     ITEM_CODES,
     PREDICTIONS,
     read_table,
-    replacing,
     write_json,
     write_table,
 )
@@ -179,7 +179,8 @@ def test_a_process_killed_while_it_writes_leaves_no_half_output(
         import os, signal, sys
         from pathlib import Path
         import pyarrow.parquet as pq
-        from stages.io.tables import PREDICTIONS, replacing
+        from stages.io.outputs import replacing
+from stages.io.tables import (PREDICTIONS)
 
         with replacing(Path(sys.argv[1])) as partial:
             with pq.ParquetWriter(partial, PREDICTIONS) as writer:

@@ -13,7 +13,8 @@ from safetensors.numpy import load_file, save
 
 from stages.collab.tensor_file import read_tensors
 from stages.io.errors import InputError
-from stages.io.tables import replacing, write_json
+from stages.io.outputs import replacing
+from stages.io.tables import write_json
 from stages.prompts.codes import pack_rows, to_dotted, unpack
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stages.collab.tensor_file import read_tensors
 from stages.io.errors import InputError
-from stages.io.tables import replacing
+from stages.io.outputs import replacing
 
 
 def write_vectors(vectors: Mapping[str, Tensor], path: Path) -> None:

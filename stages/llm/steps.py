@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.io.outputs import replacing
 from stages.io.seeds import generator
-from stages.io.tables import replacing, write_json
+from stages.io.tables import write_json
 from stages.llm.adapters import add_adapter, check_adapter, load_adapter, store_adapter
 from stages.llm.load import Llm, load_llm
 from stages.llm.params import Labels

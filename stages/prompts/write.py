@@ -8,9 +8,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from stages.io.outputs import replacing
 from stages.io.progress import Progress
 from stages.io.seeds import generator
-from stages.io.tables import INTERACTIONS, PROMPTS, SPLITS, read_table, replacing, write_table
+from stages.io.tables import INTERACTIONS, PROMPTS, SPLITS, read_table, write_table
 from stages.prompts.content import Content, Flips, read_content, read_teacher
 from stages.prompts.main_effects import FoldedEffects, fit_out_of_fold, levels
 from stages.prompts.settings import PromptSettings, short_table

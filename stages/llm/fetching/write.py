@@ -11,7 +11,8 @@ from transformers.utils import logging
 from stages.io.archives import extract
 from stages.io.downloads import DOWNLOADS, fetch_wheel
 from stages.io.errors import InputError
-from stages.io.tables import replacing, write_json
+from stages.io.outputs import replacing
+from stages.io.tables import write_json
 from stages.llm.adapters import linear_layers
 from stages.llm.fetching import hub
 from stages.llm.fetching.convert import complete_tokenizer, convert_gguf, keep_layers
