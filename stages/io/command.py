@@ -1,10 +1,10 @@
 """How a stage is started from the command line: its help, its arguments, its one line of error."""
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
 from stages.io.errors import run_stage
+from stages.io.help import parser_of
 
 
 def start(main: Callable[..., None], *names: str) -> None:
@@ -22,12 +22,7 @@ def start(main: Callable[..., None], *names: str) -> None:
 
 def arguments(main: Callable[..., Any], names: tuple[str, ...]) -> list[str]:
     """Returns the command line's words for the arguments of a stage's entry."""
-    module = main.__globals__["__spec__"]
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {module.name}" if module else None,
-        description=main.__globals__["__doc__"],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(main)
     for name in names:
         parser.add_argument(name)
     return list(vars(parser.parse_args()).values())
