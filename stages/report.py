@@ -77,8 +77,8 @@ def _provenance(record: Record) -> dict[str, str]:
         "Data": f"{data['dataset']}: {data['rows']:,} rows, {data['users']:,} users, "
         f"{data['items']:,} items",
         "Split": f"{params['preprocess.split'] or 'that of the data set'}: {', '.join(splits)}",
-        "LLM": f"{load_shared('llm').source}, {llm['layers']} layers, {llm['parameters'] / 1e6:,.1f} M "
-        f"parameters, sha256 {llm['sha256'][:16]}…",
+        "LLM": f"{load_shared('llm').source}, {llm['layers']} layers, "
+        f"{llm['parameters'] / 1e6:,.1f} M parameters, sha256 {llm['sha256'][:16]}…",
         "Precision": precision if asked == precision else f"{asked} ({precision} here)",
         "Seed": str(params["seed"]),
         "Versions": ", ".join([f"Python {platform.python_version()}", *packages]),

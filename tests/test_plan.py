@@ -392,7 +392,7 @@ def written_files(rows: dict[str, Any], changes: dict[str, Any]) -> list[str]:
             for key in stage["foreach"].strip("${}").split("."):
                 items = items[key]
         body = stage.get("do", stage)
-        outs = [*body.get("outs", []), *body.get("metrics", [])]
+        outs = [*body.get("outs", []), *body.get("plots", [])]
         names = [out if isinstance(out, str) else next(iter(out)) for out in outs]
         for item in items:
             found += [
