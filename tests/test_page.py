@@ -19,7 +19,7 @@ from markupsafe import escape
 from stages import evaluate, report
 from stages.io import paths
 from stages.io.errors import InputError
-from stages.io.tables import PROMPTS, write_csv, write_json, write_table
+from stages.io.tables import INTERACTIONS, PROMPTS, read_table, write_csv, write_json, write_table
 from stages.measures import __main__ as command
 from stages.measures.page.html import differing, prompts_along_the_scores
 from stages.measures.page.record import flat_params, from_folder, read_record
@@ -228,6 +228,26 @@ def test_a_missing_file_of_the_record_is_told(run: Path, monkeypatch: pytest.Mon
         InputError, match=r"^metrics/evaluate\.json: no such file; run `dvc repro`$"
     ):
         read_record("this run", from_folder)
+
+
+def test_where_nothing_can_be_measured_there_is_a_page_all_the_same(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All items are liked, two rows are in the table, and prompts hold no codes."""
+    shutil.copytree(run, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    test = read_table(paths.TEST_ROWS, INTERACTIONS).to_pandas().assign(label=1)
+    write_test_rows(test)
+    for row in ("text", "codes"):
+        write_row(row, test[FACTS].assign(score=0.0), valid_auc=None)
+    write_plan(["text", "codes"])
+    evaluate.main()
+    report.main()
+    text = page(Path())
+    assert re.search(r"<td>BinLLM</td>\s*<td>- </td>\s*<td>- </td>", text)
+    assert "No verdict: 60 users, of whom 0 have both labels" in text
+    assert text.count('<div class="prompt">') == 10
+    elements(text)
 
 
 # Several runs side by side.

@@ -247,6 +247,21 @@ def test_what_an_earlier_run_left_of_rows_that_are_gone_is_removed_and_nothing_e
 
 
 @pytest.mark.usefixtures("folder")
+def test_plots_and_health_of_rows_that_are_gone_are_removed_as_well() -> None:
+    """`report` depends on their folders."""
+    kept = [paths.PLOTS / name for name in ("bits_binmf.csv", "training_text.csv", "cost.csv")]
+    gone = [paths.PLOTS / name for name in ("bits_wide.csv", "training_id_only.csv")]
+    kept.append(paths.code_quality("binmf"))
+    gone.append(paths.code_quality("wide"))
+    for path in (*kept, *gone):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    table()
+    assert all(path.is_file() for path in kept)
+    assert not any(path.exists() for path in gone)
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_refusal_removes_nothing() -> None:
     write_plan(["mf", "binmf", "text", "codes"], "ml-1m")
     write_predictions("mf", predictions("mf")[3:])
