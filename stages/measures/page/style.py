@@ -5,7 +5,7 @@ STYLE = """
   --faint: #c4cad1; --ours: #c2410c; --good: #1a7f37; --bad: #b3261e;
   --series-1: #0072b2; --series-2: #8a6d00; --series-3: #008a63; --series-4: #b4538f;
   --series-5: #2f9ec9; --series-6: #56608f; }
-@media (prefers-color-scheme: dark) { :root { --paper: #111418; --panel: #1b2027; --ink: #e6e9ed;
+@media screen and (prefers-color-scheme: dark) { :root { --paper: #111418; --panel: #1b2027; --ink: #e6e9ed;
   --soft: #a3adb8; --faint: #4a535e; --ours: #ff8a4c; --good: #5fd07f; --bad: #ff8a80;
   --series-1: #5ab4f0; --series-2: #e8bd4a; --series-3: #3fd0a0; --series-4: #e594c6;
   --series-5: #8fd8f5; --series-6: #a7b2e8; } }
@@ -51,9 +51,10 @@ td.text, th.text { text-align: left; white-space: normal; overflow-wrap: anywher
 summary { cursor: pointer; color: var(--soft); }
 @media (max-width: 34rem) { body { padding: .7rem; } dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .5rem; } .cards { grid-template-columns: 1fr 1fr; } }
-@media print { :root { --paper: #fff; --panel: #fff; --ink: #000; --soft: #333; --faint: #999;
+@media print { :root { --paper: #fff; --panel: #fff; --ink: #000; --soft: #333; --faint: #ccc;
   --ours: #a33000; } body { max-width: none; padding: 0; font-size: 10pt; }
-  .scroll { overflow: visible; } table { font-size: 7.5pt; } th, td { padding: .15rem .3rem; }
+  .scroll { overflow: visible; } table { font-size: 8pt; } td small { font-size: 6.5pt; }
+  th, td { padding: .15rem .3rem; }
   .plots { grid-template-columns: 1fr 1fr; }
   figure, .card, .prompt { border: 1px solid #999; } h2 { break-after: avoid; } }
 """
