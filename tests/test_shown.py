@@ -169,9 +169,20 @@ def test_the_table_is_printed_from_what_git_keeps(
     assert list(tmp_path.rglob("*.json")) == [tmp_path / "metrics/evaluate.json"]
 
 
-def test_without_a_record_show_says_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "no such file; run `dvc repro`"),
+        ('{"codes": {"auc": 0.7}}', "of an earlier version, without `methods`; run `dvc repro`"),
+    ],
+)
+def test_without_a_record_show_says_what_to_do(
+    tmp_path: Path, text: str | None, expected: str
+) -> None:
+    if text:
+        (tmp_path / "metrics").mkdir()
+        (tmp_path / "metrics/evaluate.json").write_text(text)
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-m", "stages.measures"]
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-    expected = "error: metrics/evaluate.json: no such file; run `dvc repro`\n"
-    assert (done.returncode, done.stderr) == (2, expected)
+    assert (done.returncode, done.stderr) == (2, f"error: metrics/evaluate.json: {expected}\n")

@@ -12,10 +12,14 @@ from pathlib import Path
 
 from stages.io.errors import InputError, run_stage
 from stages.io.help import parser_of
-from stages.io.paths import TABLE
-from stages.io.tables import read_json, replacing
+from stages.io.tables import replacing
 from stages.measures.page.html import comparison_page
-from stages.measures.page.record import from_revision, read_record
+from stages.measures.page.record import (
+    from_folder,
+    from_revision,
+    read_record,
+    read_recorded_table,
+)
 from stages.measures.summary import summary_table
 
 
@@ -23,7 +27,7 @@ def main() -> None:
     """Prints the table, or writes the page of the runs that the command line names."""
     asked = arguments()
     if not asked.compare:
-        print(summary_table(read_json(TABLE)))
+        print(summary_table(read_recorded_table(from_folder)))
         return
     page = comparison_page([read_record(name, from_revision(name)) for name in asked.compare])
     with replacing(asked.out) as partial:

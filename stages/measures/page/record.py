@@ -62,9 +62,7 @@ def read_record(name: str, read: Reader) -> Record:
     def table_of(file: str) -> pd.DataFrame:
         return pd.read_csv(io.StringIO(read(PLOTS / f"{file}.csv")))
 
-    table = json.loads(read(TABLE))
-    if "methods" not in table:
-        raise InputError(f"{TABLE} of {name}: of a version before this page; run `dvc repro` there")
+    table = read_recorded_table(read)
     rows = table["methods"]
     kinds = {
         kind: {key: it["title"] for key, it in rows.items() if it["kind"] == kind}
@@ -84,6 +82,18 @@ def read_record(name: str, read: Reader) -> Record:
         bits={title: table_of(f"bits_{key}") for key, title in kinds["codes"].items()},
         cost=table_of("cost"),
     )
+
+
+def read_recorded_table(read: Reader) -> dict[str, Any]:
+    """Returns `metrics/evaluate.json`; undefined values are absent.
+
+    Raises:
+        InputError: it is missing, or from before it held the whole table.
+    """
+    table = json.loads(read(TABLE))
+    if "methods" not in table:
+        raise InputError(f"{TABLE}: of an earlier version, without `methods`; run `dvc repro`")
+    return table
 
 
 def from_folder(path: Path) -> str:
