@@ -6,7 +6,8 @@ STYLE = """
   --series-1: #0072b2; --series-2: #8a6d00; --series-3: #008a63; --series-4: #b4538f;
   --series-5: #2f9ec9; --series-6: #56608f; }
 @media screen and (prefers-color-scheme: dark) { :root { --paper: #111418; --panel: #1b2027;
-  --ink: #e6e9ed; --soft: #a3adb8; --faint: #4a535e; --ours: #ff8a4c; --good: #5fd07f; --bad: #ff8a80;
+  --ink: #e6e9ed; --soft: #a3adb8; --faint: #4a535e; --ours: #ff8a4c; --good: #5fd07f;
+  --bad: #ff8a80;
   --series-1: #5ab4f0; --series-2: #e8bd4a; --series-3: #3fd0a0; --series-4: #e594c6;
   --series-5: #8fd8f5; --series-6: #a7b2e8; } }
 * { box-sizing: border-box; }
