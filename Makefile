@@ -5,11 +5,15 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # rows per second with spinning.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: repro test lint
+.PHONY: repro show test lint
 
 repro: .venv/installed
 	python -m stages.io.recovery
 	dvc repro
+	@python -m stages.measures
+
+show: .venv/installed
+	@python -m stages.measures
 
 test: .venv/installed-dev
 	python -m pytest

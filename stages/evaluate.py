@@ -1,24 +1,24 @@
 """Measures all rows of the table on the same test rows: `python -m stages.evaluate`.
 
-Reads the rows that `plan` has listed, data/predictions/, data/repeats/, data/costs/, metrics/rows/
-and the test rows. Writes metrics/evaluate.json, metrics/table.csv, metrics/plots/{roc,slices}.csv
-and, to data/evaluation/, table.json, table.md and the pictures methods.png and warm_cold.png;
-prints the table, with verdicts where there are users enough. Scores nothing; removes what an
-earlier run left of rows that are gone.
+Reads the rows that `plan` has listed, their scores, costs and facts, and the test rows. Writes
+metrics/main.json (the headline), metrics/evaluate.json (the table, with slices and differences),
+metrics/table.csv, metrics/plots/{roc,slices}.csv and, to data/evaluation/, table.json (with
+seconds), table.md, methods.png and warm_cold.png; prints the table, as `make show` does at any
+time. Scores nothing; removes what an earlier run left of rows that are gone.
 """
 
 from stages.io.command import start
 from stages.io.outputs import replacing
 from stages.io.params import load_section, load_shared
-from stages.io.paths import EVALUATION, METRICS, PLANNED_ROWS, PLOTS
-from stages.io.tables import write_csv, write_json
+from stages.io.paths import EVALUATION, HEADLINE, METRICS, PLANNED_ROWS, PLOTS, TABLE, code_quality
+from stages.io.tables import read_json, write_csv, write_json
 from stages.measures.figures import draw_methods, draw_warm_cold
 from stages.measures.layout import csv_table, markdown, slice_bars
-from stages.measures.planned import OURS, STEP_1, read_rows, remove_other_rows
+from stages.measures.planned import OURS, read_rows, remove_other_rows
 from stages.measures.plots import roc_points
 from stages.measures.quality import Evaluate
 from stages.measures.summary import summary_table
-from stages.measures.table import headline, whole_table
+from stages.measures.table import distinct_codes, headline, recorded, whole_table
 
 
 def main() -> None:
@@ -28,7 +28,8 @@ def main() -> None:
     planned = read_rows(PLANNED_ROWS)
     rows, table = whole_table(planned, params, dataset=dataset, seed=seed)
     ours = {name: row.title for name, row in planned.items() if row.kind in ("variant", "codes")}
-    codes = [name for name, row in planned.items() if row.kind == "codes"]
+    codes = planned[OURS].codes
+    distinct = distinct_codes(read_json(code_quality(codes))) if codes else None
     write_csv(roc_points(rows, ours), PLOTS / "roc.csv")
     write_csv(slice_bars(table), PLOTS / "slices.csv")
     write_csv(csv_table(table), METRICS / "table.csv")
@@ -38,9 +39,10 @@ def main() -> None:
         (folder / "table.md").write_text(markdown(table), encoding="utf-8")
         draw_methods(table, folder / "methods.png")
         draw_warm_cold(table, folder / "warm_cold.png")
-    write_json(headline(table, planned), METRICS / "evaluate.json")
+    write_json(recorded(table), TABLE)
+    write_json(headline(table, distinct), HEADLINE)
     remove_other_rows(planned)
-    print(summary_table(table, [STEP_1, *codes], above_bias=[OURS, *codes]))
+    print(summary_table(table))
 
 
 if __name__ == "__main__":

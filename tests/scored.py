@@ -26,13 +26,21 @@ KINDS: dict[str, RowKind] = {
 }
 
 
-def write_plan(rows: list[str], dataset: str = "ml-100k") -> None:
-    """Writes which rows the table has, as `plan` does."""
+def write_plan(rows: list[str], dataset: str = "ml-100k", codes: str | None = None) -> None:
+    """Writes which rows the table has, as `plan` does.
+
+    Args:
+        rows: their names.
+        dataset: of whose figures the paper's are.
+        codes: the set of codes in BinLLM's prompts.
+    """
     planned = []
     for row in rows:
         figures = PUBLISHED.get(dataset, {}).get(row)
         pair = {"auc": figures[0], "uauc": figures[1]} if figures else None
-        planned.append(PlannedRow(row, TITLES.get(row, f"codes, {row}"), KINDS[row], pair))
+        title = TITLES.get(row, f"codes, {row}")
+        prompts = {"prompts": row, "codes": codes} if row == "codes" else {}
+        planned.append(PlannedRow(row, title, KINDS[row], pair, **prompts))
     write_json(rows_as_json(planned), paths.PLANNED_ROWS)
 
 
@@ -45,11 +53,12 @@ def write_row(row: str, scored: pd.DataFrame, **known: Any) -> None:
         known: facts and costs that differ from the usual ones; None leaves one out.
     """
     usual = {"valid_auc": 0.6, "parameters": 1000, "fit_seconds": None, "rows": 500, "seconds": 2.0}
-    it = {**usual, **known}
+    it = {**usual, "tokens_per_prompt": None, **known}
     write_predictions(row, scored)
     write_json({"valid_auc": it["valid_auc"], "parameters": it["parameters"]}, paths.facts(row))
     write_json({"fit_seconds": it["fit_seconds"]}, paths.fit_cost(row))
-    write_json({"rows": it["rows"], "seconds": it["seconds"]}, paths.scoring_cost(row))
+    cost = {name: it[name] for name in ("rows", "seconds", "tokens_per_prompt")}
+    write_json(cost, paths.scoring_cost(row))
     if KINDS[row] in ("method", "codes"):
         write_table(REPEATS.empty_table(), paths.repeats(row), REPEATS)
 
@@ -71,7 +80,7 @@ def write_test_rows(table: pd.DataFrame) -> None:
 
 def outputs() -> list[Path]:
     """Returns all files that `evaluate` has written."""
-    named = [paths.METRICS / "evaluate.json", paths.METRICS / "table.csv"]
+    named = [paths.HEADLINE, paths.TABLE, paths.METRICS / "table.csv"]
     folders = [paths.PLOTS, paths.EVALUATION]
     found = [*named, *(path for folder in folders for path in folder.glob("*"))]
     return sorted(path for path in found if path.is_file())

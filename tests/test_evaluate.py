@@ -18,10 +18,11 @@ from sklearn.metrics import auc as area
 from sklearn.metrics import roc_auc_score
 
 from stages import evaluate as stage
+from stages.io import paths
 from stages.io.errors import InputError
 from stages.io.params import load_section
 from stages.io.seeds import generator
-from stages.io.tables import PREDICTIONS, write_table
+from stages.io.tables import PREDICTIONS, write_json, write_table
 from stages.measures import metrics
 from stages.measures.bootstrap import bootstrap, draw_users, drawn_means, interval
 from stages.measures.layout import IN_SLICES
@@ -93,8 +94,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_rows: pd.DataFr
 
 
 def evaluate() -> dict[str, Any]:
+    """Runs the stage; returns what git keeps of the table: each row, and how it was measured."""
     stage.main()
-    return json.loads(Path("metrics/evaluate.json").read_text())
+    found = json.loads(Path("metrics/evaluate.json").read_text())
+    return {**found["methods"], "protocol": found["protocol"], "chance": found["chance"]}
+
+
+def headline() -> dict[str, Any]:
+    return json.loads(Path("metrics/main.json").read_text())
 
 
 def written_table() -> dict[str, Any]:
@@ -151,50 +158,56 @@ def test_all_rows_are_sliced_by_seen_and_warm(folder: Path, test_rows: pd.DataFr
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_metrics_file_holds_the_tables_figures_of_binllm_its_steps_and_its_codes() -> None:
+def test_git_keeps_the_whole_table_but_for_seconds() -> None:
     write_row("mf", predictions("binmf"))
     write_row("id_only", predictions("text"))
     write_row("wide", predictions("binmf"))
     write_plan(["mf", "binmf", "wide", "text", "id_only", "codes"])
-    found = evaluate()
-    table = written_table()
-    own, differences = ["text", "id_only", "codes", "binmf", "wide"], ["binmf", "wide"]
-    assert list(found) == [
-        "protocol",
-        "chance",
-        *own,
-        "difference",
-        *(f"difference_to_{name}" for name in differences),
-    ]
-    assert found["protocol"] == table["protocol"]
-    assert found["chance"] == table["chance"]
-    for name in own:
-        line = table["methods"][name]
-        for metric in ("auc", "uauc", "uauc_users", "rows", "ndcg", "intervals"):
-            assert found[name][metric] == line[metric]
-        for part in ("seen", "warm", "cold"):
-            assert list(found[name][part]) == ["auc", "uauc", "uauc_users", "rows"]
-            assert found[name][part].items() <= line[part].items()
-        assert set(found[name]) == {
-            *("auc", "uauc", "uauc_users", "rows", "ndcg", "intervals"),
-            *("seen", "warm", "cold"),
-        }
-    assert found["difference"] == table["methods"]["text"]["difference"]
-    for name in differences:
-        assert found[f"difference_to_{name}"] == table["methods"][name]["difference"]
+    stage.main()
+    found, whole = json.loads(Path("metrics/evaluate.json").read_text()), written_table()
+    assert all(line.pop("seconds") for line in whole["methods"].values())
+    assert found == whole and "seconds" not in json.dumps(found)
+    assert list(found["methods"]) == ["mf", "binmf", "wide", "text", "id_only", "codes"]
+    assert "seconds" not in Path("metrics/table.csv").read_text()
 
 
 @pytest.mark.usefixtures("folder")
-def test_where_bias_is_planned_the_metrics_file_and_the_summary_hold_differences_to_it(
+def test_the_headline_holds_what_experiments_are_compared_by_rounded() -> None:
+    write_row("bias", predictions("binmf"))
+    write_row("codes", predictions("codes"), valid_auc=0.71234567, tokens_per_prompt=241.0904)
+    write_plan(["bias", "binmf", "text", "codes"], codes="binmf")
+    users = {"codes": 60, "distinct": 0.7}
+    write_json({"health": {"user": users}}, paths.code_quality("binmf"))
+    found = evaluate()
+    gaps = {name: found[name]["difference"]["auc"] for name in ("bias", "binmf")}
+    expected = {"auc": found["codes"]["auc"], "uauc": found["codes"]["uauc"]}
+    for name, gap in gaps.items():
+        expected |= {name: gap["value"], f"{name}_l": gap["low"], f"{name}_h": gap["high"]}
+    assert headline() == {
+        **{name: round(value, 4) for name, value in expected.items()},
+        "valid": 0.7123,
+        "tokens": 241.1,
+        "codes": 42,
+    }
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_headline_leaves_out_what_is_not_in_the_table() -> None:
+    write_plan(["text", "codes"])
+    stage.main()
+    assert set(headline()) == {"auc", "uauc", "valid"}
+
+
+@pytest.mark.usefixtures("folder")
+def test_where_bias_is_planned_the_record_and_the_summary_hold_differences_to_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_row("bias", predictions("binmf"))
     write_row("wide", predictions("binmf"))
     write_plan(["bias", "binmf", "wide", "text", "codes"])
     found, table = evaluate(), written_table()["methods"]
-    assert found["difference_to_bias"] == table["bias"]["difference"]
     for metric in ("auc", "uauc"):
-        gap = found["difference_to_bias"][metric]
+        gap = found["bias"]["difference"][metric]
         assert gap["value"] == pytest.approx(found["codes"][metric] - table["bias"][metric])
         assert gap["low"] < gap["value"] < gap["high"]
     for name in ("text", "codes", "binmf", "wide"):
@@ -215,7 +228,8 @@ def test_where_bias_is_planned_the_metrics_file_and_the_summary_hold_differences
 
 @pytest.mark.usefixtures("folder")
 def test_without_bias_no_difference_to_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "difference_to_bias" not in evaluate()
+    assert not [row for row in evaluate().values() if "above_bias" in row]
+    assert "bias" not in headline()
     assert "bias" not in capsys.readouterr().out
 
 
@@ -235,21 +249,21 @@ def test_slices_part_the_rows_by_seen_and_warm(folder: Path, test_rows: pd.DataF
 @pytest.mark.usefixtures("folder")
 def test_the_difference_is_codes_minus_text_within_its_interval() -> None:
     found = evaluate()
-    for key, other in (("difference", "text"), ("difference_to_binmf", "binmf")):
+    for other in ("text", "binmf"):
         for metric in ("auc", "uauc"):
-            difference = found[key][metric]
+            difference = found[other]["difference"][metric]
             assert difference["value"] == pytest.approx(
                 found["codes"][metric] - found[other][metric]
             )
             assert difference["low"] < difference["value"] < difference["high"]
-    assert found["difference"]["auc"]["low"] > 0
+    assert found["text"]["difference"]["auc"]["low"] > 0
 
 
 @pytest.mark.usefixtures("folder")
 def test_equal_scores_differ_by_nothing_in_every_draw() -> None:
     """Only paired draws can say so: two independent intervals would be wide."""
     write_predictions("text", predictions("codes"))
-    difference = evaluate()["difference"]
+    difference = evaluate()["text"]["difference"]
     nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
     assert difference == {"auc": nothing, "uauc": nothing}
 
@@ -274,6 +288,7 @@ def test_the_same_inputs_give_the_same_bytes() -> None:
         "data/evaluation/table.md",
         "data/evaluation/warm_cold.png",
         "metrics/evaluate.json",
+        "metrics/main.json",
         "metrics/plots/roc.csv",
         "metrics/plots/slices.csv",
         "metrics/table.csv",
@@ -350,9 +365,10 @@ def test_an_undefined_metric_is_left_out(folder: Path, test_rows: pd.DataFrame) 
     for method in METHODS:
         write_predictions(method, predictions(method).assign(label=1))
     found = evaluate()
-    assert found["codes"]["cold"] == {"uauc_users": 0, "rows": 0}
+    assert found["codes"]["cold"] == {"uauc_users": 0, "rows": 0, "users": 0}
     assert "auc" not in found["codes"] and found["codes"]["rows"] == 280
-    assert found["difference"] == {}
+    assert found["text"]["difference"] == {}
+    assert set(headline()) == {"valid"}
     assert Path("metrics/plots/roc.csv").read_text() == "method,fpr,tpr\n"
 
 
@@ -366,7 +382,7 @@ def test_the_stage_prints_a_table_that_says_who_is_better(
     for method in METHODS:
         assert f"{found[method]['auc']:.4f}" in printed
         assert f"{found[method]['intervals']['uauc']['low']:.4f}" in printed
-    assert f"{found['difference']['auc']['value']:+.4f}" in printed
+    assert f"{found['text']['difference']['auc']['value']:+.4f}" in printed
     assert "BinLLM ranks better than TALLRec" in printed
     assert "BinLLM ranks better than BinMF" in printed
 
@@ -386,7 +402,7 @@ def test_the_verdict_follows_the_interval(
     table = written_table()
     difference = {"value": (low + high) / 2, "low": low, "high": high}
     table["methods"]["text"]["difference"]["auc"] = difference
-    assert expected in summary_table(table, ["text", "binmf"]).splitlines()[-2]
+    assert expected in summary_table(table).splitlines()[-2]
 
 
 @pytest.mark.parametrize("users", [29, 30])
@@ -399,7 +415,7 @@ def test_fewer_than_30_users_get_numbers_but_no_verdict(
     found = evaluate()
     printed = capsys.readouterr().out.splitlines()
     assert f"{users} of 60 users" in printed[0]
-    assert any(f"{found['difference']['auc']['value']:+.4f}" in line for line in printed)
+    assert any(f"{found['text']['difference']['auc']['value']:+.4f}" in line for line in printed)
     verdicts = [line for line in printed if "ranks" in line or "told apart" in line]
     refusal = (
         f"No verdict: {users} users, of whom {users} have both labels and count for UAUC; "

@@ -74,8 +74,8 @@ def test_a_run_has_these_rows_anyway() -> None:
         "din": {"title": "DIN", "kind": "method"},
         "taste": {"title": "codes of taste", "kind": "codes"},
         "binmf": {"title": "BinMF", "kind": "codes"},
-        "text": {"title": "TALLRec", "kind": "variant"},
-        "codes": {"title": "BinLLM", "kind": "variant"},
+        "text": {"title": "TALLRec", "kind": "variant", "prompts": "text"},
+        "codes": {"title": "BinLLM", "kind": "variant", "prompts": "codes", "codes": "taste"},
     }
 
 
@@ -108,7 +108,12 @@ def test_ones_own_sets_and_variants_are_called_by_their_names() -> None:
     }
     rows = planned(changes)
     assert rows["wide"] == {"title": "codes, wide", "kind": "codes"}
-    assert rows["my_way"] == {"title": "BinLLM, my way", "kind": "variant"}
+    assert rows["my_way"] == {
+        "title": "BinLLM, my way",
+        "kind": "variant",
+        "prompts": "wide_codes",
+        "codes": "wide",
+    }
     assert rows["collm_lightgcn"] == {"title": "CoLLM-LightGCN", "kind": "llm method"}
 
 
@@ -161,7 +166,7 @@ def test_each_stage_and_each_item_of_params_has_a_key_file_with_its_sources() ->
         "compare_llm": [*EVERYTHING["compare_llm.methods"], "collm_mf", "collm_din"],
     }
     expected = {f"{stage}/{item}" for stage, names in items.items() for item in names}
-    assert set(files) == {"rows.json", "evaluate", *stages, *expected}
+    assert set(files) == {"rows.json", "evaluate", "report", *stages, *expected}
     for name, text in files.items():
         stage, _, item = name.partition("/")
         if stage != "rows.json":
@@ -388,7 +393,7 @@ def written_files(rows: dict[str, Any], changes: dict[str, Any]) -> list[str]:
             for key in stage["foreach"].strip("${}").split("."):
                 items = items[key]
         body = stage.get("do", stage)
-        outs = [*body.get("outs", []), *body.get("metrics", [])]
+        outs = [*body.get("outs", []), *body.get("plots", [])]
         names = [out if isinstance(out, str) else next(iter(out)) for out in outs]
         for item in items:
             found += [

@@ -197,7 +197,8 @@ def commands() -> Iterator[list[str]]:
         stage = "compare_llm" if isinstance(methods.load(name), LlmMethod) else "compare"
         yield [f"stages.{stage}", methods.module_of(name)]
     metrics = modules_below("stages.measures.metrics")
-    yield ["stages.evaluate", *(f"stages.measures.metrics.{name}" for name in metrics)]
+    for stage in ("evaluate", "report"):
+        yield [f"stages.{stage}", *(f"stages.measures.metrics.{name}" for name in metrics)]
 
 
 COMMANDS = list(commands())
@@ -316,7 +317,7 @@ ARROWS = {
 BY_NAME = {
     "datasets/__init__.py": {"fetch_data", "preprocess"},
     "methods/__init__.py": {"compare", "compare_llm", "plan"},
-    "measures/metrics/__init__.py": {"evaluate"},
+    "measures/metrics/__init__.py": {"evaluate", "report"},
 }
 
 

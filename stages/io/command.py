@@ -3,11 +3,11 @@
 A stage runs alone, ends with the DVC that started it, and its outputs appear together.
 """
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
 from stages.io.errors import run_stage
+from stages.io.help import parser_of
 from stages.io.locks import alone
 from stages.io.outputs import together
 from stages.io.parent import end, end_with_dvc, starters
@@ -50,12 +50,7 @@ def run_alone(main: Callable[[], None], stage: str) -> None:
 
 def arguments(main: Callable[..., Any], names: tuple[str, ...]) -> list[str]:
     """Returns the command line's words for the arguments of a stage's entry."""
-    module = main.__globals__["__spec__"]
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {module.name}" if module else None,
-        description=main.__globals__["__doc__"],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(main)
     for name in names:
         parser.add_argument(name)
     return list(vars(parser.parse_args()).values())

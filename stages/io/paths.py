@@ -13,7 +13,10 @@ TEST_ROWS = INTERACTIONS_FOLDER / "test.parquet"
 LLM_FOLDER = Path("models/llm")
 PREDICTIONS_FOLDER = Path("data/predictions")
 EVALUATION = Path("data/evaluation")
+REPORT = Path("data/report")
 METRICS = Path("metrics")
+HEADLINE = METRICS / "main.json"
+TABLE = METRICS / "evaluate.json"
 PLOTS = METRICS / "plots"
 
 
@@ -30,6 +33,11 @@ def hash_model(codes: str) -> Path:
 def codes_folder(codes: str) -> Path:
     """Folder of a set of codes as tables."""
     return Path("data/codes") / codes
+
+
+def code_quality(codes: str) -> Path:
+    """How good and how healthy a set of codes is."""
+    return METRICS / "pretrain_hash" / f"{codes}.json"
 
 
 def prompts_folder(prompts: str) -> Path:

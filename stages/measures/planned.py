@@ -5,7 +5,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from stages.io.paths import facts, fit_cost, predictions, repeats, scoring_cost
+from stages.io.paths import (
+    PLOTS,
+    code_quality,
+    facts,
+    fit_cost,
+    predictions,
+    repeats,
+    scoring_cost,
+)
 from stages.io.tables import read_json
 
 RowKind = Literal["method", "codes", "llm method", "variant"]
@@ -26,12 +34,16 @@ class PlannedRow:
         kind: a compared method without LLM, a set of codes, a compared method with LLM, or a
             variant of BinLLM.
         published: the paper's own AUC and UAUC on this data set; None where it has none.
+        prompts: of a variant, its set of prompts.
+        codes: of a variant, the set of codes in its prompts; None where they hold none.
     """
 
     name: str
     title: str
     kind: RowKind
     published: dict[str, float] | None = None
+    prompts: str | None = None
+    codes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,12 +55,14 @@ class RowFacts:
         parameters: trained parameters.
         fit_seconds: seconds of the fit.
         seconds_per_1000: seconds to score 1,000 rows.
+        tokens: of a scored row's prompt, on average.
     """
 
     valid_auc: float | None = None
     parameters: int | None = None
     fit_seconds: float | None = None
     seconds_per_1000: float | None = None
+    tokens: float | None = None
 
 
 def rows_as_json(rows: list[PlannedRow]) -> dict[str, Any]:
@@ -78,16 +92,21 @@ def read_facts(row: str) -> RowFacts:
         parameters=known.get("parameters"),
         fit_seconds=fit.get("fit_seconds"),
         seconds_per_1000=1000 * seconds / n_rows if n_rows and seconds is not None else None,
+        tokens=scoring.get("tokens_per_prompt"),
     )
 
 
 def remove_other_rows(planned: Collection[str]) -> None:
     """Removes the files of rows that are not in the table, left from a run that had more.
 
-    `evaluate` depends on their folders; with leftovers in them it would not be the stage that it is
-    in a new clone. DVC's cache keeps them for a run that has the rows again.
+    `evaluate` and `report` depend on their folders; with leftovers in them they would not be the
+    stages that they are in a new clone. DVC's cache keeps them for a run that has the rows again.
     """
-    for of_row in (predictions, repeats, facts, fit_cost, scoring_cost):
-        for path in of_row("").parent.iterdir():
+    for of_row in (predictions, repeats, facts, fit_cost, scoring_cost, code_quality):
+        for path in of_row("").parent.glob("*"):
             if path.stem not in planned:
+                path.unlink()
+    for kind in ("bits", "training"):
+        for path in PLOTS.glob(f"{kind}_*.csv"):
+            if path.stem.removeprefix(f"{kind}_") not in planned:
                 path.unlink()

@@ -1,11 +1,10 @@
 """The table that ends the pipeline's output."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from stages.measures.layout import chance_line, metric_titles
 from stages.measures.metrics import user_metrics
-from stages.measures.planned import BIAS, OURS
+from stages.measures.planned import BIAS, OURS, STEP_1
 
 _HEADER = ("", "AUC", "", "UAUC", "", "users")
 _GAP = "  "
@@ -13,39 +12,39 @@ _GAP = "  "
 FEWEST_FOR_VERDICT = 30
 
 
-def summary_table(
-    table: dict[str, Any], against: Sequence[str], above_bias: Sequence[str] = ()
-) -> str:
-    """Returns the table, aligned for people, with a verdict on the rows named.
+def summary_table(table: dict[str, Any]) -> str:
+    """Returns the table, aligned for people, with verdicts on BinLLM, its step 1 and its codes.
 
     Args:
-        table: what `stages.measures.table.build_table` returns.
-        against: methods from which BinLLM's difference is told.
-        above_bias: methods whose difference from bias is told, if bias is in the table.
+        table: what `stages.measures.table.build_table` returns, or what was written of it, in
+            which undefined values are absent.
     """
     protocol, methods = table["protocol"], table["methods"]
     lines: list[tuple[str, ...]] = [(*_HEADER, *metric_titles(protocol["ndcg_k"]))]
     lines += [_method_line(it) for it in methods.values()]
-    differences = _differences(methods, against, above_bias)
+    differences = told_differences(methods)
     lines += [_difference_line(title, found, len(lines[0])) for title, found in differences.items()]
     text = _aligned(lines)
     text.insert(1 + len(methods), "")
     rule = "-" * max(map(len, text))
     chance = chance_line(table["chance"], protocol["ndcg_k"])
-    verdicts = _verdicts(differences, protocol["users"], methods[OURS]["uauc_users"])
-    return "\n".join([*_heading(protocol), rule, *text, rule, chance, *verdicts])
+    return "\n".join([*_heading(protocol), rule, *text, rule, chance, *verdicts(table)])
 
 
-def _differences(
-    methods: dict[str, Any], against: Sequence[str], above_bias: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Returns the differences that are told, by what they are called."""
+def told_differences(methods: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the differences that are told, by what they are called.
+
+    BinLLM's from its step 1 and from sets of codes; where bias is in the table, theirs from it.
+    """
+    codes = [name for name, it in methods.items() if it["kind"] == "codes"]
     ours = methods[OURS]["title"]
     found = {
-        f"{ours} - {methods[other]['title']}": methods[other]["difference"] for other in against
+        f"{ours} - {methods[other]['title']}": methods[other]["difference"]
+        for other in (STEP_1, *codes)
+        if other in methods
     }
     if BIAS in methods:
-        for name in above_bias:
+        for name in (OURS, *codes):
             found[f"{methods[name]['title']} - {BIAS}"] = methods[name]["above_bias"]
     return found
 
@@ -63,37 +62,33 @@ def _method_line(found: dict[str, Any]) -> tuple[str, ...]:
     intervals = found["intervals"]
     return (
         found["title"],
-        _number(found["auc"]),
-        _span(intervals["auc"]),
-        _number(found["uauc"]),
-        _span(intervals["uauc"]),
+        _number(found.get("auc")),
+        _span(intervals.get("auc")),
+        _number(found.get("uauc")),
+        _span(intervals.get("uauc")),
         f"{found['uauc_users']:,}",
-        *(_number(found[name]) for name in user_metrics() if name != "uauc"),
+        *(_number(found.get(name)) for name in user_metrics() if name != "uauc"),
     )
 
 
 def _difference_line(title: str, found: dict[str, Any], width: int) -> tuple[str, ...]:
     cells = [title]
     for metric in ("auc", "uauc"):
-        difference = found[metric] or {}
+        difference = found.get(metric) or {}
         cells += [_number(difference.get("value"), "+"), _span(difference, "+")]
     return (*cells, *[""] * (width - len(cells)))
 
 
-def _verdicts(differences: dict[str, dict[str, Any]], users: int, of_uauc: int) -> list[str]:
-    """Returns a sentence per difference, or why there is none.
-
-    Args:
-        differences: by what they are called.
-        users: that are drawn.
-        of_uauc: users who have both labels.
-    """
+def verdicts(table: dict[str, Any]) -> list[str]:
+    """Returns a sentence per difference that is told, or why there is none."""
+    users, of_uauc = table["protocol"]["users"], table["methods"][OURS]["uauc_users"]
     if min(users, of_uauc) < FEWEST_FOR_VERDICT:
         return [
             f"No verdict: {users:,} users, of whom {of_uauc:,} have both labels and count for "
             f"UAUC; at least {FEWEST_FOR_VERDICT} are needed"
         ]
-    return [_verdict(title, found["auc"]) for title, found in differences.items()]
+    differences = told_differences(table["methods"])
+    return [_verdict(title, found.get("auc")) for title, found in differences.items()]
 
 
 def _verdict(title: str, difference: dict[str, float] | None) -> str:

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from stages.io.paths import TEST_ROWS, predictions, repeats
 from stages.io.seeds import generator
 from stages.measures.bootstrap import bootstrap, draw_users, interval
-from stages.measures.planned import BIAS, OURS, STEP_1, PlannedRow, RowFacts, read_facts
+from stages.measures.planned import BIAS, OURS, PlannedRow, RowFacts, read_facts
 from stages.measures.quality import Evaluate, chance_levels, difference
 from stages.measures.repeats import over_seeds
 from stages.measures.scored_rows import ScoredRows, read_predictions, read_scored_rows
 from stages.measures.seeds_table import across_seeds
 
 FEWEST_USERS = 10
-SLICES = ("seen", "warm", "cold")
 
 
 def build_table(
@@ -43,11 +42,11 @@ def build_table(
         rng: source of the draws.
 
     Returns:
-        `protocol`; `chance`, what a random order gives, by metric; `methods`, each with title, auc,
-        uauc, uauc_users, rows, seen, warm, cold (with users and intervals), further metrics,
-        intervals, scored_rows, difference (BinLLM - it, paired), above_bias (it - bias, paired;
-        where bias is in the table), relative_improvement (of BinLLM over it), valid_auc,
-        parameters, seconds and published. An undefined value is None.
+        `protocol`; `chance`, what a random order gives, by metric; `methods`, each with title,
+        kind, auc, uauc, uauc_users, rows, seen, warm, cold (with users and intervals), further
+        metrics, intervals, scored_rows, difference (BinLLM - it, paired), above_bias (it - bias,
+        paired; where bias is in the table), relative_improvement (of BinLLM over it), valid_auc,
+        parameters, tokens (of a prompt), seconds and published. An undefined value is None.
     """
     draws = draw_users(rows.uids, params.replicates, rng)
     measured = rows.measured(draws, params)
@@ -59,11 +58,13 @@ def build_table(
         known = facts[method]
         lines[method] = {
             "title": planned[method].title,
+            "kind": planned[method].kind,
             **found.quality,
             "scored_rows": rows.n_scored[method],
             **_against(ours.quality, found.quality, method),
             "valid_auc": known.valid_auc,
             "parameters": known.parameters,
+            "tokens": known.tokens,
             "seconds": {"fit": known.fit_seconds, "per_1000_rows": known.seconds_per_1000},
             "published": _published(planned, method),
         }
@@ -110,39 +111,46 @@ def whole_table(
     return rows, table
 
 
-def headline(table: Mapping[str, Any], planned: Mapping[str, PlannedRow]) -> dict[str, Any]:
-    """Returns what `metrics/evaluate.json` holds of the table: BinLLM, its steps and its codes.
+def recorded(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the table as git keeps it: without seconds, which differ from run to run."""
+    methods = {
+        name: {key: value for key, value in line.items() if key != "seconds"}
+        for name, line in table["methods"].items()
+    }
+    return {**table, "methods": methods}
+
+
+def headline(table: Mapping[str, Any], distinct_codes: int | None) -> dict[str, Any]:
+    """Returns the figures that experiments are compared by, few enough for a terminal's width.
+
+    DVC prints the file as one line, whose columns are as wide as their names: so these are short.
+
+    Args:
+        table: what `build_table` returns.
+        distinct_codes: how many different codes the users have in BinLLM's prompts.
 
     Returns:
-        `protocol` and `chance`; per variant of BinLLM and per set of codes auc, uauc, uauc_users,
-        rows, seen, warm, cold, further metrics, intervals and above_bias; `difference` (BinLLM -
-        its step 1), `difference_to_<codes>` and, where bias is in the table, `difference_to_bias`,
-        each with auc and uauc: value, low, high.
+        BinLLM's `auc` and `uauc`; `bias` and `binmf`, its AUC less theirs, with `_l` and `_h`, the
+        ends of the paired interval; `valid`, its AUC on validation rows; `tokens` of a prompt;
+        `codes`. What is undefined, or not in the table, is None.
     """
     methods = table["methods"]
-    variants = [name for name, row in planned.items() if row.kind == "variant"]
-    codes = [name for name, row in planned.items() if row.kind == "codes"]
-    others = [*codes, *([BIAS] if BIAS in methods else [])]
-    differences = {f"difference_to_{name}": methods[name]["difference"] for name in others}
-    if STEP_1 in methods:
-        differences = {"difference": methods[STEP_1]["difference"], **differences}
-    quality = {name: _quality(methods[name]) for name in (*variants, *codes)}
-    common = {name: table[name] for name in ("protocol", "chance")}
-    return {**common, **quality, **differences}
+    ours = methods[OURS]
+    figures = {"auc": ours["auc"], "uauc": ours["uauc"]}
+    for other in (BIAS, "binmf"):
+        gap = methods.get(other, {}).get("difference", {}).get("auc") or {}
+        ends = {f"{other}_l": gap.get("low"), f"{other}_h": gap.get("high")}
+        figures |= {other: gap.get("value"), **ends}
+    figures["valid"] = ours["valid_auc"]
+    rounded = {name: None if it is None else round(it, 4) for name, it in figures.items()}
+    tokens = None if ours["tokens"] is None else round(ours["tokens"], 1)
+    return {**rounded, "tokens": tokens, "codes": distinct_codes}
 
 
-def _quality(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A method's metrics alone, slices without their intervals."""
-    slices = {
-        name: {key: part[key] for key in part if key not in ("users", "intervals")}
-        for name, part in line.items()
-        if name in SLICES
-    }
-    dropped = (
-        *("title", "scored_rows", "relative_improvement", "valid_auc", "parameters"),
-        *("seconds", "published", "difference", "all_rows"),
-    )
-    return {name: slices.get(name, part) for name, part in line.items() if name not in dropped}
+def distinct_codes(quality: Mapping[str, Any]) -> int:
+    """Returns how many different codes a set's users have; see `code_quality`."""
+    users = quality["health"]["user"]
+    return round(users["distinct"] * users["codes"])
 
 
 def on_all_rows(

@@ -16,14 +16,19 @@ from stages.prompts.settings import prompt_settings
 
 def stage_keys(dataset: str) -> dict[Path, dict[str, Any]]:
     """Returns the sources of each stage as a whole, by key file."""
+    metrics = [
+        f"stages.measures.metrics.{name}" for name in modules_below("stages.measures.metrics")
+    ]
     also = {
         "fetch_data": [datasets.module_of(dataset)],
         "preprocess": [datasets.module_of(dataset)],
-        "evaluate": [
-            f"stages.measures.metrics.{name}" for name in modules_below("stages.measures.metrics")
-        ],
+        "evaluate": metrics,
+        "report": metrics,
     }
-    plain = ("fetch_data", "fetch_llm", "preprocess", "export_codes", "predict", "cost", "evaluate")
+    plain = (
+        *("fetch_data", "fetch_llm", "preprocess", "export_codes", "predict", "cost", "evaluate"),
+        "report",
+    )
     return {
         paths.key_file(stage): _sources(f"stages.{stage}", *also.get(stage, [])) for stage in plain
     }

@@ -8,8 +8,10 @@ from stages import methods
 from stages.io.errors import InputError
 from stages.io.params import entries, known_entry, load_key
 from stages.llm.method import LlmMethod
+from stages.llm.variants import variant_entry
 from stages.measures import papers_rows
 from stages.measures.planned import OURS, STEP_1, PlannedRow
+from stages.prompts.settings import prompt_settings
 
 _NAMES = TypeAdapter(list[str])
 # What other stages take for granted: BinLLM itself, against which all rows are held, its step 1,
@@ -43,7 +45,10 @@ def planned_rows(dataset: str) -> list[PlannedRow]:
         rows.append(PlannedRow(row, title, "llm method", figures))
     for name in sorted(entries("variants"), key=lambda name: name == OURS):
         title, published = papers_rows.of_variant(name)
-        rows.append(PlannedRow(name, title, "variant", _figures(published, dataset)))
+        prompts = variant_entry(name).prompts
+        codes = prompt_settings(prompts).codes
+        figures = _figures(published, dataset)
+        rows.append(PlannedRow(name, title, "variant", figures, prompts, codes))
     names = [row.name for row in rows]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
