@@ -15,7 +15,7 @@ from stages.io.tables import replacing, write_json
 from stages.llm.fetching import hub
 from stages.llm.fetching.convert import convert_gguf, keep_layers
 from stages.llm.fetching.folder import INDEX, digest_of, files_of, layers_of, parameters_of
-from stages.llm.fetching.origin import Hub, LlmWheel, resolve
+from stages.llm.fetching.origin import Hub, LlmWheel, public_name, resolve
 
 
 def write_llm(
@@ -36,8 +36,8 @@ def write_llm(
         downloads: where downloads lie until they are complete.
 
     Returns:
-        What `llm.json` holds: source, revision, layers, parameters, and the SHA-256 of the origin
-        (the wheel, or all files that were read).
+        What `llm.json` holds: source, revision, layers, parameters, the SHA-256 of the origin
+        (the wheel, or all files that were read), and where others find the LLM.
 
     Raises:
         InputError: the origin is missing, damaged, pickled, or has fewer layers.
@@ -61,6 +61,7 @@ def write_llm(
             "sha256": sha256,
             "layers": layers_of(partial),
             "parameters": parameters_of(partial),
+            **public_name(origin, layers),
         }
         write_json(facts, partial / "llm.json")
     if isinstance(origin, Hub):
