@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # rows per second with spinning.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: repro show test lint
+.PHONY: repro show test lint lock
 
 repro: .venv/installed
 	python -m stages.io.recovery
@@ -21,11 +21,18 @@ test: .venv/installed-dev
 lint: .venv/installed-dev
 	ruff check . && ruff format --check . && mypy
 
-.venv/installed: requirements.txt
+# Newer versions: change a line of an .in file, or add uv's --upgrade.
+lock: .venv/installed-dev
+	uv pip compile --quiet requirements.in --output-file requirements.txt
+	uv pip compile --quiet requirements-dev.in --constraints requirements.txt --output-file requirements-dev.txt
+
+# Without dependencies: the lock has them all, but for torch, which then finds all but itself.
+.venv/installed: requirements.txt requirements-torch.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet -r requirements.txt
+	.venv/bin/pip install --quiet --no-deps -r requirements.txt
+	.venv/bin/pip install --quiet -r requirements-torch.txt
 	touch $@
 
 .venv/installed-dev: requirements-dev.txt .venv/installed
-	.venv/bin/pip install --quiet -r requirements-dev.txt
+	.venv/bin/pip install --quiet --no-deps -r requirements-dev.txt
 	touch $@

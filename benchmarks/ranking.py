@@ -19,22 +19,15 @@ import torch
 from numpy.typing import NDArray
 
 from stages.io.errors import run_stage
-from stages.io.params import load_section
-from stages.io.paths import INTERACTIONS_FOLDER, LLM_FOLDER, adapter_folder
 from stages.io.seeds import generator
-from stages.io.tables import ITEMS
-from stages.llm.adapters import load_adapter
-from stages.llm.load import Llm, load_llm
-from stages.llm.params import Score, Scoring
-from stages.llm.partial_scores import read_score
+from stages.llm.load import Llm
+from stages.llm.params import Score
 from stages.llm.score import score_prompts
-from stages.llm.variants import variant_entry
-from stages.prompts.content import read_content
-from stages.prompts.settings import PromptSettings, prompt_settings
 from stages.prompts.text import Prompt
-from stages.prompts.tokenizer import prompt_limit, tokenize
-from stages.recommend.candidates import Ids, Pairs, histories_now, new_pairs, read_interactions
-from stages.recommend.params import Preprocess
+from stages.prompts.tokenizer import tokenize
+from stages.recommend.candidates import Pairs, new_pairs
+from stages.recommend.catalogue import Catalogue
+from stages.recommend.ranker import Ranker
 from stages.recommend.scores import prompts_of
 
 
@@ -48,14 +41,12 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=5, help="runs of each way (default 5)")
     args = parser.parse_args()
-    predict = load_section(Scoring, "predict")
-    settings = prompt_settings(variant_entry(args.variant).prompts)
-    pairs = draw_pairs(args.users, args.items)
-    adapter = adapter_folder(args.variant)
-    llm = load_adapter(load_llm(LLM_FOLDER, precision=predict.precision), adapter)
-    prompts = build(settings, pairs, llm)
+    known = Catalogue.of_run(args.variant)
+    pairs = draw_pairs(known, args.users, args.items)
+    llm = Ranker.of_catalogue(known).llm
+    prompts = prompts_of(pairs, known.liked, known.content, llm.tokenizer, known.max_tokens)
     describe(llm, prompts, args.users)
-    score, budget = read_score(adapter), predict.token_budget
+    score, budget = known.score, known.token_budget
     seconds: dict[str, list[float]] = {"plain": [], "ours": []}
     scores: dict[str, NDArray[np.float32]] = {}
     for repeat in range(1, args.repeats + 1):
@@ -76,26 +67,15 @@ def main() -> None:
     print(f"scores differ by at most {difference:.4f}")
 
 
-def draw_pairs(n_users: int, n_items: int) -> Pairs:
+def draw_pairs(known: Catalogue, n_users: int, n_items: int) -> Pairs:
     """Draws users, and of the items new to each so many, or all where `n_items` is 0."""
     rng = generator(1, "benchmarks.ranking")
-    interactions = read_interactions(INTERACTIONS_FOLDER)
-    items = Ids.of(INTERACTIONS_FOLDER / "items.parquet", ITEMS)
     drawn = []
-    for uid in np.sort(rng.choice(interactions["uid"].unique(), n_users, replace=False)):
-        new = new_pairs(interactions, int(uid), items)
+    for uid in np.sort(rng.choice(list(known.met), n_users, replace=False)):
+        new = new_pairs(known.met, [int(uid)], known.items)
         size = min(n_items, len(new)) if n_items else len(new)
         drawn.append(new[np.sort(rng.choice(len(new), size, replace=False))])
     return np.concatenate(drawn)
-
-
-def build(settings: PromptSettings, pairs: Pairs, llm: Llm) -> list[Prompt]:
-    """Builds the prompts that `stages.recommend` builds."""
-    keep = load_section(Preprocess, "preprocess").keep_history
-    content = read_content(settings, INTERACTIONS_FOLDER)
-    histories = histories_now(read_interactions(INTERACTIONS_FOLDER), pairs[:, 0], keep)
-    max_tokens = prompt_limit(LLM_FOLDER, settings.section.max_tokens)
-    return prompts_of(pairs, histories, content, llm.tokenizer, max_tokens)
 
 
 def run(

@@ -7,14 +7,12 @@ from stages.io.command import start
 from stages.io.paths import INTERACTIONS_FOLDER, LLM_FOLDER, METRICS, prompts_folder
 from stages.io.tables import write_json
 from stages.prompts.settings import prompt_settings
-from stages.prompts.tokenizer import prompt_limit
 from stages.prompts.write import write_prompts
 
 
 def main(prompts: str) -> None:
     """Writes the prompts of the three splits, and counts."""
     settings = prompt_settings(prompts)
-    prompt_limit(LLM_FOLDER, settings.section.max_tokens)  # refuses prompts too long for the LLM
     statistics = write_prompts(
         settings,
         prompts_folder(prompts),

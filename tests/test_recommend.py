@@ -1,36 +1,56 @@
 """The command `recommend`: the pipeline's own prompts and scores, for any users and items."""
 
 import importlib
+import json
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from peft import AutoPeftModelForCausalLM, LoraConfig, PeftConfig
 from safetensors.numpy import save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stages.io.errors import InputError, run_stage
+from stages.io.paths import adapter_folder
 from stages.io.progress import Progress
 from stages.io.tables import ITEM_CODES, ITEMS, SPLITS, USERS, write_table
 from stages.llm import partial_scores as partial
 from stages.llm.adapters import add_adapter, load_adapter, trainable_parameters
+from stages.llm.card import name_base
+from stages.llm.fetching.origin import public_name, resolve
 from stages.llm.load import Llm, load_llm
+from stages.llm.partial_scores import read_score
 from stages.llm.score import score_prompts
-from stages.llm.steps import write_adapter
+from stages.llm.steps import card_of, write_adapter
 from stages.llm.tune import Tuned
+from stages.llm.variants import training_settings
 from stages.prompts.content import read_content
 from stages.prompts.settings import prompt_settings
 from stages.prompts.text import Prompt
 from stages.prompts.tokenizer import token_limit
 from stages.recommend.__main__ import main
-from stages.recommend.candidates import Ids, histories_now, new_pairs, read_interactions, read_pairs
+from stages.recommend.candidates import (
+    Ids,
+    histories_now,
+    met_items,
+    new_pairs,
+    read_interactions,
+    read_pairs,
+)
+from stages.recommend.catalogue import STRANGER, Catalogue
 from stages.recommend.outputs import RANKED, listing, ranked
+from stages.recommend.ranker import Ranker
 from stages.recommend.scores import prompts_of, user_blocks
+from stages.recommend.share import main as share_main
 from tests.changed_params import write_params
 
+ROOT = Path(__file__).resolve().parent.parent
 KEEP, TITLES = 3, 5  # histories shorter than what prompts may show: both bounds are seen
 USER_NAMES = [f"ann-{i}" for i in range(8)]
 ITEM_NAMES = [f"B00{i}" for i in range(40)]
@@ -52,7 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_llm_folder: Path) -> 
         stage("export_codes", "taste")
         for kind in ("text", "codes"):
             stage("materialize_prompts", kind)
-            write_random_adapter(tiny_llm_folder, Path("models/adapters") / kind)
+            write_random_adapter(tiny_llm_folder, kind)
         write_list()
         for kind in ("text", "codes"):
             ask(patch, kind, "--pairs", "wanted.csv", "--out", f"{kind}.parquet")
@@ -90,7 +110,7 @@ def write_raw() -> None:
     pd.DataFrame({"item": ITEM_NAMES, "title": titles}).to_csv("data/raw/items.csv", index=False)
 
 
-def write_random_adapter(llm_folder: Path, folder: Path) -> None:
+def write_random_adapter(llm_folder: Path, variant: str) -> None:
     llm = add_adapter(
         load_llm(llm_folder, precision="float32"),
         rank=4,
@@ -102,7 +122,9 @@ def write_random_adapter(llm_folder: Path, folder: Path) -> None:
     )
     torch.manual_seed(5)
     weights = {n: torch.randn_like(p) * 0.1 for n, p in trainable_parameters(llm.model).items()}
-    write_adapter(llm, Tuned(weights, [], {"rows": 8.0}, 0.0), "yes_minus_no", folder)
+    tuned = Tuned(weights, [], {"rows": 8.0, "auc": 0.5}, 0.0)
+    card = card_of(variant, llm, llm_folder, tuned, training_settings(variant))
+    write_adapter(llm, tuned, "yes_minus_no", adapter_folder(variant), card)
 
 
 def write_random_codes(folder: Path) -> None:
@@ -231,7 +253,7 @@ def test_a_user_who_liked_nothing_has_an_empty_history() -> None:
 @pytest.mark.usefixtures("project")
 def test_all_items_of_a_user_share_one_prefix(llm: Llm) -> None:
     _, items = everybody()
-    pairs = new_pairs(read_interactions(Path("data/interactions")), 2, items)
+    pairs = new_pairs(met_items(read_interactions(Path("data/interactions"))), [2], items)
     built = prompts("codes", pairs, llm)
     assert len(built) > 15
     assert len({prompt.prefix for prompt in built}) == 1
@@ -300,6 +322,70 @@ def test_a_user_is_shown_the_best_of_all_items_that_are_new_to_them(
         [str(row.rank), f"{row.score:.4f}", row.item] for row in best.head(4).itertuples()
     ]
     assert "rank: " in printed.err  # the progress
+
+
+def test_all_users_and_a_file_of_users_are_answered_as_each_alone(recommend: Command) -> None:
+    pd.DataFrame({"user": ["ann-5", "ann-3", "ann-5"]}).to_csv("who.csv", index=False)
+    recommend("text", "--users", "who.csv", "--out", "some.parquet")
+    recommend("text", "--users", "all", "--out", "all.parquet")
+    recommend("text", "--user", "ann-3", "--out", "one.parquet")
+    some, everyone, one = (
+        pd.read_parquet(f"{name}.parquet").set_index(["user", "item"])
+        for name in ("some", "all", "one")
+    )
+    assert set(some.index.get_level_values("user")) == {"ann-3", "ann-5"}
+    assert set(everyone.index.get_level_values("user")) == set(USER_NAMES)
+    met = pd.read_csv("data/raw/interactions.csv").set_index(["user", "item"])
+    assert not everyone.index.isin(met.index).any()
+    assert len(everyone) == len(USER_NAMES) * len(ITEM_NAMES) - len(met) - unrated(met)
+    for whole in (everyone, some):
+        np.testing.assert_allclose(whole.loc[one.index, "score"], one["score"], atol=1e-4)
+    assert (everyone.loc[some.index, "rank"] == some["rank"]).all()
+
+
+def unrated(met: pd.DataFrame) -> int:
+    """Pairs with an item that nobody has rated: the interactions do not know it."""
+    return len(USER_NAMES) * (len(ITEM_NAMES) - met.index.get_level_values("item").nunique())
+
+
+def test_csv_and_json_lines_hold_what_parquet_holds(recommend: Command) -> None:
+    whole = pd.read_parquet("codes.parquet")
+    for ending, read in ((".csv", pd.read_csv), (".jsonl", read_lines)):
+        recommend("codes", "--pairs", "wanted.csv", "--out", f"again{ending}")
+        found = read(f"again{ending}")
+        assert found.columns.tolist() == RANKED.names
+        assert (found["score"].astype(np.float32) == whole["score"]).all()  # to the last bit
+        for name in ("user", "item", "title", "rank"):
+            assert found[name].tolist() == whole[name].tolist()
+
+
+def read_lines(path: str) -> pd.DataFrame:
+    return pd.DataFrame([json.loads(line) for line in Path(path).read_text().splitlines()])
+
+
+def test_someone_new_is_asked_with_the_history_that_came_with_the_question(
+    recommend: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user of titles alone has the same prompts as someone new with that user's history."""
+    known = Catalogue.of_run("text")
+    uid = known.users.number_of("ann-6")
+    liked = known.items.sources(np.array(known.liked[uid]))
+    recommend("text", "--history", ", ".join(liked), "--top", 2, "--out", "new.parquet")
+    assert capsys.readouterr().out.startswith("someone new, text: ")
+    recommend("text", "--user", "ann-6", "--out", "ann.parquet")
+    new, ann = (pd.read_parquet(f"{name}.parquet").set_index("item") for name in ("new", "ann"))
+    assert set(new.index) == set(known.items.source.to_pylist()) - set(liked)
+    np.testing.assert_allclose(new.loc[ann.index, "score"], ann["score"], atol=1e-4)
+
+
+@pytest.mark.usefixtures("project")
+def test_of_someone_new_codes_and_rates_are_unknown(llm: Llm) -> None:
+    known = Catalogue.of_run("codes").with_stranger(["B001", "B002"])
+    pairs = new_pairs(known.met, [STRANGER], known.items)
+    assert len(pairs) == len(known.items.number) - 2
+    prompt = prompts_of(pairs, known.liked, known.content, llm.tokenizer, known.max_tokens)[0]
+    assert {"User kindness: 5", "User code: unknown"} <= set(prompt.prefix.splitlines())
+    assert prompt.prefix.startswith("Items the user liked: \"The '1'th film")
 
 
 @pytest.mark.usefixtures("project")
@@ -406,6 +492,10 @@ def test_a_bad_list_ends_in_one_line(
         (["--user", "ann-1", "--out", "no/a.parquet"], "--out no/a.parquet: no is no folder"),
         (["--pairs", "none.csv", "--out", "scores.parquet"], "none.csv: no such file"),
         (["--pairs", "none.csv"], "--pairs: --out is missing"),
+        (["--users", "all"], "--users: --out is missing"),
+        (["--users", "none.csv", "--out", "a.csv"], "none.csv: no such file"),
+        (["--users", "all", "--out", "a.xlsx"], "--out a.xlsx: expected the name of a file that"),
+        (["--history", "B001,B999"], "--history 'B999': expected a source_id of data/interact"),
     ],
 )
 def test_a_bad_question_ends_in_one_line(
@@ -457,7 +547,161 @@ def test_codes_of_other_items_are_refused(
 @pytest.mark.usefixtures("project")
 def test_a_user_to_whom_no_item_is_new_is_told_so() -> None:
     _, items = everybody()
-    met = pd.DataFrame({"uid": 1, "iid": items.number, "label": 1})
     with pytest.raises(InputError, match="is new to this user; name them in --pairs"):
-        new_pairs(met, 1, items)
-    assert len(new_pairs(met[1:], 1, items)) == 1
+        new_pairs({1: items.number}, [1], items)
+    assert len(new_pairs({1: items.number[1:], 2: items.number}, [1, 2], items)) == 1
+
+
+# What leaves the house.
+
+
+@pytest.mark.usefixtures("project")
+def test_plain_transformers_and_peft_give_the_documented_scores(tiny_llm_folder: Path) -> None:
+    """The documentation's own lines, run as they stand there."""
+    text = (ROOT / "docs/sharing.md").read_text(encoding="utf-8")
+    lines = text.split("```python\n")[1].split("```")[0]
+    assert len(lines.strip().splitlines()) == 15 and "stages" not in lines
+    found: dict[str, Any] = {}
+    exec(lines, found)
+    prompts = (found["rows"]["prefix"] + found["rows"]["suffix"]).tolist()
+    tuned = load_adapter(load_llm(tiny_llm_folder, precision="float32"), adapter_folder("codes"))
+    ours = score_prompts(tuned, prompts, score=read_score(adapter_folder("codes")))
+    assert len(prompts) == 8 and np.ptp(ours) > 0.05
+    np.testing.assert_allclose(found["scores"], ours, atol=1e-3)
+
+
+def share(patch: pytest.MonkeyPatch, *arguments: object) -> None:
+    patch.setattr(sys, "argv", ["share", *map(str, arguments)])
+    share_main()
+
+
+@pytest.mark.usefixtures("project")
+def test_a_shared_folder_ranks_elsewhere_as_the_project_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    share(monkeypatch, "codes", "--out", tmp_path / "shared", "--with-users")
+    at_home = Ranker.of_run("codes")
+    (tmp_path / "nothing").mkdir()
+    monkeypatch.chdir(tmp_path / "nothing")  # no params.yaml, no data
+    elsewhere = Ranker.load("../shared", precision="float32")
+    for one, other in (
+        (at_home.top("ann-3", 5), elsewhere.top("ann-3", 5)),
+        (at_home.top_for(["B003", "B007"], 5), elsewhere.top_for(["B003", "B007"], 5)),
+    ):
+        assert len(one) == 5 and one["score"].is_monotonic_decreasing
+        assert one.drop(columns="score").equals(other.drop(columns="score"))
+        np.testing.assert_allclose(one["score"], other["score"], atol=1e-4)
+    pairs = elsewhere.new_to(elsewhere.catalogue.users.number.tolist())
+    assert (pairs == new_pairs(at_home.catalogue.met, range(1, 9), at_home.catalogue.items)).all()
+
+
+@pytest.mark.usefixtures("project")
+def test_the_merged_weights_score_in_plain_transformers_as_the_adapter_does(
+    monkeypatch: pytest.MonkeyPatch, tiny_llm_folder: Path
+) -> None:
+    share(monkeypatch, "codes", "--out", "shared")
+    merged = AutoModelForCausalLM.from_pretrained("shared", dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained("shared")
+    tuned = load_adapter(load_llm(tiny_llm_folder, precision="float32"), adapter_folder("codes"))
+    rows = pd.read_parquet("data/prompts/codes/test.parquet").head(3)
+    for prompt in rows["prefix"] + rows["suffix"]:
+        logits = merged(**tokenizer(prompt, return_tensors="pt")).logits[0, -1].detach()
+        (ours,) = score_prompts(tuned, [prompt], score="yes_minus_no")
+        assert float(logits[9230] - logits[2838]) == pytest.approx(ours, abs=1e-3)
+    names = {path.name for path in Path("shared").iterdir()}
+    assert "adapter_model.safetensors" not in names and "tokenizer.json" in names
+
+
+@pytest.mark.usefixtures("project")
+def test_users_stay_out_of_a_shared_folder_unless_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    share(monkeypatch, "codes", "--out", "shared")
+    said = json.loads(Path("shared/ranker.json").read_text())
+    assert said["content"]["user_codes"] == said["content"]["user_rates"] == {}
+    assert len(said["content"]["item_codes"]) == len(said["content"]["titles"]) > 30
+    assert len(pd.read_parquet("shared/users.parquet")) == 0
+    for path in Path("shared").iterdir():
+        assert b"ann-" not in path.read_bytes(), path
+    best = Ranker.load("shared", precision="float32").top_for(["B001"], 3)
+    assert best["rank"].tolist() == [1, 2, 3] and set(best["user"]) == {"new"}
+    with pytest.raises(InputError, match="--user 'ann-1': expected a source_id of shared/users"):
+        Ranker.load("shared", precision="float32").top("ann-1")
+
+
+@pytest.mark.usefixtures("project")
+def test_what_is_there_is_not_overwritten_and_a_folder_of_another_kind_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(InputError, match="--out data: is there already"):
+        share(monkeypatch, "codes", "--out", "data")
+    with pytest.raises(InputError, match=r"data/ranker.json: no such file"):
+        Ranker.load("data")
+    Path("data/ranker.json").write_text('{"content": {"words": {}}}')
+    with pytest.raises(InputError, match=r"data/ranker.json: not written by stages.recommend"):
+        Ranker.load("data")
+
+
+@pytest.mark.usefixtures("project")
+def test_the_adapters_card_says_what_is_needed_to_score_elsewhere() -> None:
+    card = (adapter_folder("codes") / "README.md").read_text(encoding="utf-8")
+    written = pd.read_parquet("data/prompts/codes/test.parquet").iloc[0]
+    prompt = written["prefix"] + written["suffix"]
+    form = card.split("```text\n")[1].split("\n```")[0]
+    starts = [line.split(":")[0] for line in form.splitlines()]
+    assert starts == [line.split(":")[0] for line in prompt.splitlines()]
+    assert form.splitlines()[-1] == prompt.splitlines()[-1]
+    assert 'the logit of " Yes" (id 9230) less that of " No" (id 2838)' in card
+    assert "- train rows seen: 8" in card and "- AUC on 300 drawn validation rows: 0.5000" in card
+    known = json.loads((adapter_folder("codes") / "tuning.json").read_text())
+    assert known["answer_ids"] == {" Yes": 9230, " No": 2838}
+
+
+@pytest.mark.usefixtures("project")
+def test_an_adapter_names_no_folder_of_this_project_as_its_base(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = adapter_folder("codes")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] is None  # an LLM of two layers is nowhere else
+    assert "models/llm" not in (folder / "README.md").read_text().split("## Trained by")[0]
+
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError("the Hub was asked")
+
+    monkeypatch.setattr("huggingface_hub.file_download._get_metadata_or_catch_error", asked)
+    with pytest.raises((OSError, ValueError, TypeError)):
+        AutoPeftModelForCausalLM.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("source", "revision", "named", "at"),
+    [
+        ("smollm2-135m", None, "HuggingFaceTB/SmolLM2-135M-Instruct", None),
+        ("owner/llm", "a" * 40, "owner/llm", "a" * 40),
+    ],
+)
+def test_an_adapter_names_the_hubs_repository_of_its_llm_at_its_commit(
+    tmp_path: Path, source: str, revision: str | None, named: str, at: str | None
+) -> None:
+    config = tmp_path / "adapter_config.json"
+    LoraConfig(base_model_name_or_path="models/llm", r=3).save_pretrained(tmp_path)
+    facts = public_name(resolve(source, revision), None)
+    name_base(config, facts)
+    found = PeftConfig.from_pretrained(tmp_path)
+    assert (found.base_model_name_or_path, found.revision, found.r) == (named, at, 3)
+    assert public_name(resolve(source, revision), 2) == {}  # cut, it is another LLM
+
+
+@pytest.mark.usefixtures("project")
+def test_an_adapter_written_again_is_the_same_to_the_byte_and_readable_by_all(
+    tiny_llm_folder: Path,
+) -> None:
+    folder = adapter_folder("codes")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree("models/adapters/codes")
+    write_random_adapter(tiny_llm_folder, "codes")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
+    names = {"README.md", "adapter_config.json", "adapter_model.safetensors", "tuning.json"}
+    assert set(before) == names

@@ -13,9 +13,12 @@ from torch import Tensor, nn
 
 from stages.io.damage import check_digests, damaged
 from stages.io.errors import InputError
+from stages.llm.card import llm_facts, name_base
 from stages.llm.load import Llm, load_llm, quiet
 from stages.llm.lora import fuse_lora, merge_lora
 from stages.llm.params import Lora, Precision
+
+WEIGHTS = "adapter_model.safetensors"
 
 
 def add_adapter(
@@ -134,8 +137,11 @@ def store_adapter(llm: Llm, weights: Mapping[str, Tensor], folder: Path) -> None
     config.target_modules = sorted(
         config.target_modules or ()
     )  # a set: its order changes by process
-    llm.model.save_pretrained(str(folder))
+    config.base_model_name_or_path = None  # the folder: PEFT would ask the Hub about a name
+    llm.model.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card, empty but for versions
+    (folder / WEIGHTS).chmod(0o644)  # saved for its owner only
+    name_base(folder / "adapter_config.json", llm_facts(Path(llm.causal_lm.name_or_path)))
 
 
 def check_adapter(folder: Path) -> None:
@@ -146,7 +152,7 @@ def check_adapter(folder: Path) -> None:
             all of the `lora_B` are zero.
     """
     check_digests(folder)
-    path = folder / "adapter_model.safetensors"
+    path = folder / WEIGHTS
     if not path.is_file():
         raise InputError(f"{path}: no such file; run `dvc repro`")
     try:

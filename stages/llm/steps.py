@@ -11,6 +11,7 @@ from stages.io.outputs import replacing
 from stages.io.seeds import generator
 from stages.io.tables import write_json
 from stages.llm.adapters import add_adapter, check_adapter, load_adapter, store_adapter
+from stages.llm.card import llm_facts, model_card
 from stages.llm.load import Llm, load_llm
 from stages.llm.params import Labels
 from stages.llm.processes import ALONE, Processes
@@ -18,6 +19,7 @@ from stages.llm.splitting import split_frozen
 from stages.llm.tune import LabelledPrompts, Tuned, tune
 from stages.llm.variants import TrainingSettings
 from stages.prompts.rows import PromptRows, read_prompts, sample_groups
+from stages.prompts.tokenizer import ANSWERS
 
 
 def train_step(
@@ -101,9 +103,42 @@ def starting_point(settings: TrainingSettings, llm_folder: Path) -> Llm:
     return split_frozen(add_adapter(llm, **section.lora.model_dump(), seed=settings.seed))
 
 
-def write_adapter(llm: Llm, tuned: Tuned, score: str, folder: Path) -> None:
-    """Writes the best checkpoint's adapter, whole or not at all, and refuses an empty one."""
+def write_adapter(llm: Llm, tuned: Tuned, score: str, folder: Path, card: str = "") -> None:
+    """Writes the best checkpoint's adapter, whole or not at all, and refuses an empty one.
+
+    Args:
+        llm: the LLM with the adapter.
+        tuned: what training found.
+        score: the number to rank by.
+        folder: where to.
+        card: the model card; none where it is empty.
+    """
     with replacing(folder) as partial:
         store_adapter(llm, tuned.weights, partial)
         check_adapter(partial)
-        write_json({"score": score, "best": tuned.best}, partial / "tuning.json")
+        answers = dict(zip(ANSWERS, llm.answer_ids.tolist(), strict=True))
+        facts = {"score": score, "best": tuned.best, "answer_ids": answers}
+        write_json(facts, partial / "tuning.json")
+        if card:
+            (partial / "README.md").write_text(card, encoding="utf-8")
+
+
+def card_of(
+    variant: str, llm: Llm, llm_folder: Path, tuned: Tuned, settings: TrainingSettings
+) -> str:
+    """Returns the card of a variant's adapter, with what training knows of it."""
+    rows = settings.section.valid_rows
+    known = {
+        f"AUC on {'all' if rows is None else f'{rows:,} drawn'} validation rows": tuned.best["auc"],
+        "train rows seen": tuned.best["rows"],
+        "on test rows": "nothing is known where this is written; see the pipeline's `metrics/`",
+    }
+    return model_card(
+        variant,
+        llm_facts(llm_folder),
+        shown=settings.shown,
+        score=settings.section.score,
+        answer_ids=llm.answer_ids.tolist(),
+        params=settings.key(),
+        known=known,
+    )

@@ -16,7 +16,7 @@ from stages.prompts.content import Content, Flips, read_content, read_teacher
 from stages.prompts.main_effects import FoldedEffects, fit_out_of_fold, levels
 from stages.prompts.settings import PromptSettings, short_table
 from stages.prompts.text import BuiltPrompts, Row, build_prompts
-from stages.prompts.tokenizer import load_tokenizer, token_limit
+from stages.prompts.tokenizer import load_tokenizer, prompt_limit
 
 UNTAUGHT = 0.5  # stands for the teacher of test rows, of which none must know anything
 
@@ -42,7 +42,7 @@ def write_prompts(
         InputError: a table is missing, or a prompt is too long even without history.
     """
     content = read_content(settings, interactions)
-    tokenizer, limit = load_tokenizer(llm), settings.section.max_tokens or token_limit(llm)
+    tokenizer, limit = load_tokenizer(llm), prompt_limit(llm, settings.section.max_tokens)
     rows = {split: read_table(interactions / f"{split}.parquet", INTERACTIONS) for split in SPLITS}
     rates = train_rates(settings, rows) if settings.counts_rates else None
     teachers = teachers_of(settings, rows, rates)

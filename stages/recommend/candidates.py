@@ -1,5 +1,6 @@
 """Who is asked about what: users and items by their own ids, and what users liked so far."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,16 +47,21 @@ class Ids:
         refuse_unless(places.is_valid(), wanted, path, f"a source_id of {self.path}")
         return self.number[places.to_numpy()]
 
-    def number_of(self, wanted: str) -> int:
+    def number_of(self, wanted: str, option: str = "--user") -> int:
         """Returns the number of one id.
 
         Raises:
-            InputError: it is not known.
+            InputError: it is not known; `option` says where it was asked for.
         """
         place = pc.index(self.source, wanted).as_py()
         if place < 0:
-            raise InputError(f"--user {wanted!r}: expected a source_id of {self.path}")
+            raise InputError(f"{option} {wanted!r}: expected a source_id of {self.path}")
         return int(self.number[place])
+
+    def joined(self, number: int, source: str) -> "Ids":
+        """Returns the same with one more, whose number is below all others."""
+        first = pa.chunked_array([pa.array([source], pa.string()), *self.source.chunks])
+        return Ids(self.path, first, np.concatenate([[number], self.number]).astype(np.int32))
 
     def sources(self, numbers: NDArray) -> list[str]:
         """Returns the ids of users or items by their numbers."""
@@ -78,19 +84,43 @@ def read_pairs(path: Path, users: Ids, items: Ids) -> Pairs:
     return np.unique(np.stack(columns, axis=1).astype(np.int64), axis=0)
 
 
-def new_pairs(interactions: pd.DataFrame, uid: int, items: Ids) -> Pairs:
-    """Returns (n, 2) the user with every item they have not interacted with, ascending.
+def read_users(path: Path, users: Ids) -> NDArray[np.int32]:
+    """Reads a list of users, column `user`, in CSV, TSV or Parquet.
+
+    Returns:
+        (n,) distinct uids, ascending.
 
     Raises:
-        InputError: they have interacted with all items.
+        InputError: the file is missing, empty or damaged, lacks the column, or names someone
+            unknown.
     """
-    met = interactions.loc[interactions["uid"] == uid, "iid"]
-    new = np.setdiff1d(items.number, met).astype(np.int64)
-    if not len(new):
+    wanted = read_columns(path, ["user"], texts=["user"])["user"]
+    if not len(wanted):
+        raise InputError(f"{path}: no rows, expected at least one user")
+    return np.unique(users.numbers(wanted, path))
+
+
+def new_pairs(met: Mapping[int, NDArray], uids: Iterable[int], items: Ids) -> Pairs:
+    """Returns (n, 2) each user with every item they have not interacted with, ascending.
+
+    Args:
+        met: by uid, the items that they have interacted with.
+        uids: distinct users, ascending; those to whom no item is new are left out.
+        items: all items.
+
+    Raises:
+        InputError: no item is new to any of them.
+    """
+    pairs = []
+    for uid in uids:
+        new = np.setdiff1d(items.number, met.get(uid, [])).astype(np.int64)
+        pairs.append(np.stack([np.full_like(new, uid), new], axis=1))
+    found = np.concatenate(pairs)
+    if not len(found):
         raise InputError(
             f"--user: no item of {items.path} is new to this user; name them in --pairs"
         )
-    return np.stack([np.full_like(new, uid), new], axis=1)
+    return found
 
 
 def read_interactions(folder: Path) -> pd.DataFrame:
@@ -100,6 +130,14 @@ def read_interactions(folder: Path) -> pd.DataFrame:
         for split in SPLITS
     ]
     return pa.concat_tables(tables).to_pandas()
+
+
+def met_items(interactions: pd.DataFrame) -> dict[int, NDArray]:
+    """Returns by uid the items that the user has interacted with, liked or not."""
+    order = interactions.sort_values("uid", kind="stable")
+    uids, starts = np.unique(order["uid"], return_index=True)
+    parts = np.split(order["iid"].to_numpy(), starts[1:])
+    return dict(zip(uids.tolist(), parts, strict=True))
 
 
 def histories_now(

@@ -1,6 +1,7 @@
 """Ranked items, as a table for programs and as lines for people."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages.io.errors import InputError
+from stages.io.tables import replacing, write_table
 from stages.prompts.text import one_line
 from stages.recommend.candidates import Ids, Pairs
 
@@ -65,9 +67,34 @@ def check_out(path: Path) -> None:
     """Refuses a file that could not be written, before the work and not after it.
 
     Raises:
-        InputError: the name does not end in .parquet, or its folder is missing or read-only.
+        InputError: the name has no known ending, or its folder is missing or read-only.
     """
-    if path.suffix != ".parquet" or path.is_dir():
-        raise InputError(f"--out {path}: expected the name of a file that ends in .parquet")
+    if path.suffix not in _WRITERS or path.is_dir():
+        endings = ", ".join(_WRITERS)
+        raise InputError(f"--out {path}: expected the name of a file that ends in {endings}")
     if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
         raise InputError(f"--out {path}: {path.parent} is no folder that can be written to")
+
+
+def write_ranked(best: pd.DataFrame, path: Path) -> None:
+    """Writes ranked items as Parquet, CSV, or JSON lines by the file's ending, whole or not."""
+    _WRITERS[path.suffix](best, path)
+
+
+def _write_text(best: pd.DataFrame, path: Path) -> None:
+    """Scores have nine digits, which tell every float32 from its neighbours."""
+    scores = best["score"].map("{:.9g}".format)
+    with replacing(path) as partial:
+        if path.suffix == ".csv":
+            best.assign(score=scores).to_csv(partial, index=False, lineterminator="\n")
+        else:
+            best.assign(score=scores.astype(float)).to_json(
+                partial, orient="records", lines=True, force_ascii=False, double_precision=15
+            )
+
+
+_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
+    ".parquet": lambda best, path: write_table(best, path, RANKED),
+    ".csv": _write_text,
+    ".jsonl": _write_text,
+}

@@ -62,7 +62,7 @@ def score_pairs(
     max_tokens: int,
     score: Score,
     token_budget: int,
-    scratch: Path,
+    scratch: Path | None = None,
 ) -> NDArray[np.float32]:
     """Scores pairs; what all items of a user share is computed once, not once per item.
 
@@ -74,15 +74,16 @@ def score_pairs(
         max_tokens: longest prompt.
         score: the number to rank by.
         token_budget: see `stages.llm.score.score_prompts`.
-        scratch: where a cut run finds what it had.
+        scratch: where a cut run finds what it had; None keeps nothing and shows no progress.
 
     Returns:
         (n,) float32 scores.
     """
-    partial = PartialScores(scratch, len(pairs))
-    progress = Progress("rank", len(pairs), "items", done=partial.done)
+    partial = PartialScores(scratch, len(pairs)) if scratch else None
+    scores = partial.scores if partial else np.full(len(pairs), np.nan, dtype=np.float32)
+    progress = Progress("rank", len(pairs), "items", done=partial.done) if partial else None
     for block in user_blocks(pairs[:, 0], _BLOCK_PAIRS):
-        if not np.isnan(partial.scores[block]).any():
+        if not np.isnan(scores[block]).any():
             continue
         prompts = prompts_of(pairs[block], histories, content, llm.tokenizer, max_tokens)
         score_prompts(
@@ -92,11 +93,12 @@ def score_pairs(
             score=score,
             token_budget=token_budget,
             progress=progress,
-            scores=partial.scores[block],  # a view: filled in place
-            after_batch=lambda _: partial.save(partial.scores),
+            scores=scores[block],  # a view: filled in place
+            after_batch=(lambda _: partial.save(scores)) if partial else None,
         )
-    progress.close()
-    return partial.scores
+    if progress:
+        progress.close()
+    return scores
 
 
 def user_blocks(uids: NDArray, least: int) -> Iterator[slice]:

@@ -29,9 +29,8 @@ def convert_gguf(gguf: Path, layers: int | None, folder: Path) -> None:
     # Stays float32: a 4-bit level times its scale plus its offset has more digits than bfloat16.
     model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, config=config, **place)
     model.hf_quantizer = None  # it would refuse to save
-    _save(model, folder)
     AutoTokenizer.from_pretrained(gguf.parent, **place).save_pretrained(folder)
-    _drop_traces(folder)
+    save_plain(model, folder)
 
 
 def keep_layers(source: Path, layers: int, folder: Path) -> None:
@@ -54,7 +53,20 @@ def keep_layers(source: Path, layers: int, folder: Path) -> None:
         raise
     except Exception as error:  # whatever the library raises, the cause is the files
         raise InputError(f"{source}: no LLM: {error}") from None
-    _save(model, folder)
+    save_plain(model, folder)
+
+
+def save_plain(model: Any, folder: Path) -> None:
+    """Saves a model as one file of weights and its configuration, without traces of this machine.
+
+    Args:
+        model: of transformers.
+        folder: where to; its configuration files lose the same traces.
+    """
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(folder, max_shard_size="1TB")
+    (folder / WEIGHTS).chmod(0o644)  # saved for its owner only
     _drop_traces(folder)
 
 
@@ -88,13 +100,6 @@ def _shortened(config: Any, layers: int | None) -> Any:
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:layers]
     return config
-
-
-def _save(model: Any, folder: Path) -> None:
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
-    model.save_pretrained(folder, max_shard_size="1TB")
-    (folder / WEIGHTS).chmod(0o644)  # saved for its owner only
 
 
 def _drop_traces(folder: Path) -> None:

