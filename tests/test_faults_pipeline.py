@@ -83,6 +83,7 @@ def recover(folder: Path) -> str:
 def started_repro(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Runs `dvc repro` as a process group of its own, for as long as it is wanted."""
     environment = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+    environment["OMP_WAIT_POLICY"] = "PASSIVE"  # as the Makefile has it
     with (
         (folder.parent / f"{folder.name}.log").open("wb") as log,
         subprocess.Popen(
