@@ -357,7 +357,7 @@ def main():
     with replacing(Path("out")) as partial:
         partial.write_text("whole")
     Path("begun").write_text("")
-    time.sleep(3)
+    time.sleep(SECONDS)
 run_alone(main, "stages.x")
 Path("ended").write_text("")
 """
@@ -368,8 +368,9 @@ Path("ended").write_text("")
 def test_a_stage_ends_with_its_dvc_but_not_with_the_shell_it_was_started_from(
     tmp_path: Path, started_by: str, between: str
 ) -> None:
+    program = ORPHAN.replace("SECONDS", "3" if started_by == "hand" else "40")
     starter = subprocess.Popen(
-        [sys.executable, "-c", UNDER_DVC, started_by, between, ORPHAN],
+        [sys.executable, "-c", UNDER_DVC, started_by, between, program],
         cwd=tmp_path,
         env={**{k: v for k, v in os.environ.items() if k != "DVC_STAGE"}, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -390,7 +391,7 @@ def test_a_stage_whose_dvc_is_gone_while_it_still_imports_never_begins(tmp_path:
     slow = tmp_path / "slow"
     slow.mkdir()
     lines = ["from pathlib import Path", "import time", "Path('begun').write_text('')"]
-    lines += ["time.sleep(3)", "Path('ended').write_text('')", ""]
+    lines += ["time.sleep(40)", "Path('ended').write_text('')", ""]
     (slow / "torch.py").write_text("\n".join(lines))
     program = UNDER_DVC.replace('"-c", sys.argv[3]', '"-m", sys.argv[3], "text"')
     starter = subprocess.Popen(

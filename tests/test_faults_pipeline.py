@@ -32,7 +32,7 @@ from test_pipeline import (
 pytestmark = pytest.mark.slow
 PER_STAGE = int(os.environ.get("BINLLM_KILLS", "0"))
 # Without the variable: the stages that keep checkpoints, and one of whole outputs.
-FEW = {"preprocess": 1, "train_lora@text": 3, "predict@codes": 2, "evaluate": 1}
+FEW = {"preprocess": 1, "train_lora@text": 2, "predict@codes": 1}
 POINTS = (0, 0.1, 0.4, 0.7, 0.95)  # of the size of a stage's outputs: bytes that are free
 BIN = Path(sys.executable).parent
 
@@ -83,6 +83,7 @@ def recover(folder: Path) -> str:
 def started_repro(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Runs `dvc repro` as a process group of its own, for as long as it is wanted."""
     environment = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+    environment["OMP_WAIT_POLICY"] = "PASSIVE"  # as the Makefile has it
     with (
         (folder.parent / f"{folder.name}.log").open("wb") as log,
         subprocess.Popen(
@@ -194,7 +195,7 @@ def test_a_half_written_dvc_lock_is_mended_wherever_it_was_cut_and_nothing_runs_
     shutil.copytree(reference.folder, folder)
     whole = (folder / "dvc.lock").read_bytes()
     mended = 0
-    for cut in sorted(random.Random(0).sample(range(len(whole)), 25)):
+    for cut in sorted(random.Random(0).sample(range(len(whole)), 12)):
         (folder / "dvc.lock").write_bytes(whole[:cut])
         said = recover(folder)
         with Repo(str(folder)) as repo:
@@ -204,7 +205,7 @@ def test_a_half_written_dvc_lock_is_mended_wherever_it_was_cut_and_nothing_runs_
         if said:
             assert said.startswith("dvc.lock: half-written") and said.count("\n") == 1
             mended += 1
-    assert mended > 5
+    assert mended > 2
     (folder / "dvc.lock").write_bytes(whole[: len(whole) // 2 + 3])
     (folder / ".dvc/tmp/rwlock").write_text("")
     run(["dvc", "repro"], folder, fails=True)

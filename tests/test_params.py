@@ -498,7 +498,8 @@ def test_a_real_stage_ends_in_one_line_with_status_2_and_writes_nothing(
     assert done.returncode == 2
     assert done.stderr == f"error: params.yaml: {expected}\n"
     assert done.stdout == ""
-    assert {path.name for path in tmp_path.iterdir()} <= {"params.yaml", ".scratch"}
+    left = {path.name for path in tmp_path.rglob("*")} - {".scratch", "locks"}
+    assert left == {"params.yaml", "stages.evaluate.lock"}
 
 
 def test_a_test_learns_which_keys_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,23 +18,27 @@ _GONE = "DVC, which started this stage, is gone: stopped; checkpoints are kept, 
 
 
 class Starters:
-    """The processes from DVC down to the one that started this process; none without DVC."""
+    """The processes that started this one.
+
+    Attributes:
+        found: from the one right above this process up to DVC; none without DVC.
+    """
 
     def __init__(self) -> None:
         """Finds them; to be called early, while they are all there."""
         self._parent = os.getppid()
-        self._found: list[psutil.Process] = []
+        self.found: list[psutil.Process] = []
         if _DVC_STAGE in os.environ:
             for process in psutil.Process().parents():
-                self._found.append(process)
+                self.found.append(process)
                 if not _below_dvc(process):
                     break
 
     def gone(self) -> bool:
         """Returns whether one of them has ended."""
-        if not self._found:
+        if not self.found:
             return False
-        return os.getppid() != self._parent or not all(map(_lives, self._found))
+        return os.getppid() != self._parent or not all(map(_lives, self.found))
 
 
 @cache
@@ -47,6 +51,8 @@ def starters() -> Starters:
 def end_with_dvc() -> None:
     """Has this process, and what it has started, end as soon as the DVC that started it is gone."""
     known = starters()
+    if not known.found:
+        return
 
     def watch() -> None:
         while not known.gone():
