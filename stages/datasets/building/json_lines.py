@@ -165,6 +165,10 @@ class LineParser:
 
     def _parse_at_once(self, block: bytes) -> pa.Table | None:
         """Parses with Arrow; None where it cannot, or found other rows than there are lines."""
+        try:
+            block.decode("utf-8")  # Arrow does not look at bytes of fields that nobody wants
+        except UnicodeDecodeError:
+            return None
         for schema in list(self._schemas):
             try:
                 table = pyarrow.json.read_json(
