@@ -371,6 +371,7 @@ def test_collm_trains_its_map_and_leaves_step_1s_adapter_as_it_was(
         "micro_tokens": 2048,
         "weight_decay": 0.1,
         "warmup": 0.1,
+        "floor": 0.0,
         "evaluations": 1,
     }
     changes = {

@@ -30,7 +30,7 @@ from stages.llm.tune import LabelledPrompts, Tuned, tune
 from stages.prompts.tokenizer import answer_id, load_tokenizer, tokenize
 
 TUNING = Tuning(
-    epochs=3, batch_rows=8, micro_tokens=600, weight_decay=0.0, warmup=0.1, evaluations=3
+    epochs=3, batch_rows=8, micro_tokens=600, weight_decay=0.0, warmup=0.1, floor=0.0, evaluations=3
 )
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear", "last_layers": None}
 

@@ -230,7 +230,7 @@ def test_a_key_holds_exactly_the_settings_of_its_item() -> None:
 def test_a_variants_key_holds_its_own_rows_its_start_and_a_new_adapters_settings_alone() -> None:
     planned(EVERYTHING)
     general = {
-        *("epochs", "batch_rows", "weight_decay", "warmup", "evaluations", "micro_tokens"),
+        *("epochs", "batch_rows", "weight_decay", "warmup", "floor", "evaluations", "micro_tokens"),
         *("valid_rows", "learning_rate", "score", "share_prefix", "precision"),
         *("rows", "order", "labels", "prompts", "start", "seed"),
     }

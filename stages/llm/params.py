@@ -30,6 +30,7 @@ class Tuning(Section):
     batch_rows: int = Field(ge=1)
     weight_decay: float = Field(ge=0, allow_inf_nan=False)
     warmup: float = Field(ge=0, lt=1)
+    floor: float = Field(ge=0, le=1)
     evaluations: int = Field(ge=1)
     micro_tokens: int = Field(ge=1)
 

@@ -162,7 +162,7 @@ def tune(
     """Trains the adapter on BCE-with-logits of the score (BinLLM, Equation 6).
 
     The loss holds scores against the rows' targets, which may be soft; AUC goes by their labels.
-    Learning rate: linear warm-up, then cosine to 0. Of `settings.evaluations` evenly spaced
+    Learning rate: linear warm-up, then cosine to a floor. Of `settings.evaluations` evenly spaced
     checkpoints the best by validation AUC is returned.
 
     Args:
@@ -214,7 +214,7 @@ def tune(
             )
             if not math.isfinite(loss):
                 raise InputError(f"{title}: loss {loss} at step {number}; lower the learning rate")
-            optimizer.step(gradients, _schedule(number, len(steps), settings.warmup))
+            optimizer.step(gradients, _schedule(number, len(steps), settings.warmup, settings.floor))
         rows = [row for group in steps[number] for row in group.rows]
         state.count(loss, scores, labels[rows].tolist())
         progress.advance(len(rows), state.note())
@@ -294,12 +294,13 @@ def _gradients(
     return loss.item(), scores.tolist(), gradients
 
 
-def _schedule(step: int, steps: int, warmup: float) -> float:
-    """Share of the peak learning rate: linear warm-up, then half a cosine to 0."""
+def _schedule(step: int, steps: int, warmup: float, floor: float) -> float:
+    """Share of the peak learning rate: linear warm-up, then half a cosine to `floor`."""
     warm = max(1, round(steps * warmup))
     if step < warm:
         return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    cosine = 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    return floor + (1 - floor) * cosine
 
 
 def _evaluate(
