@@ -180,7 +180,7 @@ def test_a_process_killed_while_it_writes_leaves_no_half_output(
         from pathlib import Path
         import pyarrow.parquet as pq
         from stages.io.outputs import replacing
-from stages.io.tables import (PREDICTIONS)
+        from stages.io.tables import PREDICTIONS
 
         with replacing(Path(sys.argv[1])) as partial:
             with pq.ParquetWriter(partial, PREDICTIONS) as writer:

@@ -214,7 +214,9 @@ def tune(
             )
             if not math.isfinite(loss):
                 raise InputError(f"{title}: loss {loss} at step {number}; lower the learning rate")
-            optimizer.step(gradients, _schedule(number, len(steps), settings.warmup, settings.floor))
+            optimizer.step(
+                gradients, _schedule(number, len(steps), settings.warmup, settings.floor)
+            )
         rows = [row for group in steps[number] for row in group.rows]
         state.count(loss, scores, labels[rows].tolist())
         progress.advance(len(rows), state.note())
