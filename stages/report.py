@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from stages.io.command import start
+from stages.io.outputs import replacing
 from stages.io.params import load_key, load_section, load_shared
 from stages.io.paths import (
     LLM_FOLDER,
@@ -20,7 +21,7 @@ from stages.io.paths import (
     predictions,
     prompts_folder,
 )
-from stages.io.tables import PREDICTIONS, PROMPTS, read_json, read_table, replacing
+from stages.io.tables import PREDICTIONS, PROMPTS, read_json, read_table
 from stages.llm.hardware import best_device, resolve_precision
 from stages.llm.params import Scoring
 from stages.measures.page.html import Prompt, prompts_along_the_scores, run_page

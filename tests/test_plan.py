@@ -241,7 +241,7 @@ def test_a_variants_key_holds_its_own_rows_its_start_and_a_new_adapters_settings
         assert set(settings_in(f"train_lora/{name}")) == general
         assert settings_in(f"train_lora/{name}")["start"] == "models/adapters/text"
     assert settings_in("train_lora/text")["rows"] == {"train_titles": 3000, "train": 300}
-    assert settings_in("train_lora/codes")["rows"] == {"train_ids": 1500, "train": 600}
+    assert settings_in("train_lora/codes")["rows"] == {"train_ids": 1800, "train": 500}
 
 
 PROMPTS_WITH_CODES = {f"materialize_prompts/{name}" for name in ("codes", "id_only", "compressed")}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stages.io.errors import InputError, run_stage
 from stages.io.help import parser_of
-from stages.io.tables import replacing
+from stages.io.outputs import replacing
 from stages.measures.page.html import comparison_page
 from stages.measures.page.record import (
     from_folder,

@@ -81,8 +81,11 @@ class BuiltPrompts:
 
 
 def one_line(title: str) -> str:
-    """Returns the title without control characters, each stretch of white space as one space."""
-    return re.sub(r"\s+", " ", re.sub(r"[\x00-\x1f\x7f]", " ", title)).strip()
+    """Returns the title without control characters and code points that Unicode keeps for programs.
+
+    Each stretch of white space becomes one space.
+    """
+    return re.sub(r"\s+", " ", re.sub("[\x00-\x1f\x7f\ufdd0-\ufdef]", " ", title)).strip()
 
 
 def quoted(title: str) -> str:
