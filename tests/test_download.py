@@ -498,7 +498,8 @@ def test_no_device_and_no_broken_link_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.chdir(tmp_path)  # a socket's path is short
-    for dataset in (Place(()), Place(("x.csv",))):
+    own = Place(()).of_own_tables({"x.csv": "preprocess.table.interactions"})
+    for dataset in (own, Place(("x.csv",))):
         source = tmp_path / "in"
         source.mkdir()
         odd_file(Path("in/x.csv"), kind)

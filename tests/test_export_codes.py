@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from stages import pretrain_hash
 from stages.export_codes import main
+from stages.io.damage import DIGESTS
 from stages.io.tables import (
     INTERACTIONS,
     ITEM_CODES,
@@ -189,7 +190,7 @@ def test_missing_or_broken_codes_end_in_one_line(
     assert_refused(capsys, "codes.safetensors: no such file")
     CODES.parent.mkdir(parents=True)
     CODES.write_bytes(b"not what it says")
-    assert_refused(capsys, "codes.safetensors: no safetensors file")
+    assert_refused(capsys, "codes.safetensors: damaged: no safetensors file")
     save_file({"users": np.zeros((6, 32))}, CODES)
     assert_refused(capsys, "expected bool matrices users and items")
 
@@ -198,10 +199,11 @@ def test_missing_or_broken_codes_of_rows_end_in_one_line(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_codes()
+    (ROWS.parent / DIGESTS).unlink(missing_ok=True)
     ROWS.unlink()
     assert_refused(capsys, "rows.safetensors: no such file; run `dvc repro`")
     ROWS.write_bytes(b"not what it says")
-    assert_refused(capsys, "rows.safetensors: no safetensors file")
+    assert_refused(capsys, "rows.safetensors: damaged: no safetensors file")
     save_file({"row": np.arange(3), "codes": np.zeros((3, 32), dtype=bool)}, ROWS)
     assert_refused(
         capsys,

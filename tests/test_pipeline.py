@@ -516,7 +516,7 @@ BAD_VALUES = [
     ("train_lora.tuning", "three_step", "'two_step' or 'intuitive'"),
     ("train_lora.lora.rank", 0, "train_lora.lora.rank = 0"),
     ("predict.rows", -1, "predict.rows = -1"),
-    ("materialize_prompts.fields", ["text"], "'titles', 'rates' or 'codes'"),
+    ("materialize_prompts.fields", ["text"], "'titles', 'rates', 'codes' or 'history"),
     ("pretrain_hash.dim", 30, "pretrain_hash.dim = 30"),
     ("evaluate.level", 2, "evaluate.level = 2"),
     ("preprocess.engine", "abacus", "preprocess.engine = 'abacus'"),
@@ -529,7 +529,6 @@ BAD_VALUES = [
     ("compare.methods", ["mf", "dim"], "compare.methods: 'dim' is no compared method"),
 ]
 STAGE_OF = {
-    "train_lora.learning_rate": "train_lora codes",  # step 1 has its own
     "compress": "materialize_prompts codes",
     "dataset": "preprocess",
     "codes.taste": "pretrain_hash taste",

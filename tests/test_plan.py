@@ -240,7 +240,7 @@ def test_a_variants_key_holds_its_own_rows_its_start_and_a_new_adapters_settings
     for name in ("codes", "compressed"):
         assert set(settings_in(f"train_lora/{name}")) == general
         assert settings_in(f"train_lora/{name}")["start"] == "models/adapters/text"
-    assert settings_in("train_lora/text")["rows"] == {"train_titles": 3000, "train": 300}
+    assert settings_in("train_lora/text")["rows"] == {"train_titles": 4000, "train": 300}
     assert settings_in("train_lora/codes")["rows"] == {"train_ids": 1800, "train": 500}
 
 
@@ -288,12 +288,15 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"codes.wide": {"dim": 128}}, {"pretrain_hash/wide"}),
     ({"train_lora.train_rows.text": 9}, {"train_lora/text"}),
     ({"train_lora.train_rows.titles_first": 9}, {"train_lora/text"}),
-    ({"train_lora.order": "phased"}, VARIANTS_WITH_CODES),  # step 1 says its own
+    ({"train_lora.order": "phased"}, VARIANTS),
     ({"train_lora.labels": "hard"}, VARIANTS),
     ({"train_lora.train_rows.codes": 9}, VARIANTS_WITH_CODES),
     ({"train_lora.train_rows.ids_first": 0}, VARIANTS_WITH_CODES),
-    ({"train_lora.learning_rate": 0.1}, VARIANTS_WITH_CODES),  # likewise
-    ({"variants.text": {"prompts": "text", "start": "llm"}}, {"train_lora/text"}),
+    ({"train_lora.learning_rate": 0.1}, VARIANTS),
+    (
+        {"variants.text": {"prompts": "text", "start": "llm", "changes": {"epochs": 2}}},
+        {"train_lora/text"},
+    ),
     ({"train_lora.tuning": "intuitive"}, {"train_lora/codes", "train_lora/compressed"}),
     (
         {"train_lora.lora.rank": 4},
@@ -406,7 +409,7 @@ def written_files(rows: dict[str, Any], changes: dict[str, Any]) -> list[str]:
 
 VARIANT = {"prompts": "text", "start": "llm"}
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"dataset": "ml-2m"}, "dataset = 'ml-2m': input should be 'amazon-book', 'ml-100k', "),
+    ({"dataset": "ml-2m"}, "dataset = 'ml-2m': input should be 'amazon-beauty-2023', 'amazon-bo"),
     ({"compare.methods": ["mf", "dim"]}, "compare.methods: 'dim' is no compared method without "),
     ({"compare.methods": ["icl"]}, "compare.methods: 'icl' is no compared method without an LLM; "),
     ({"compare.methods": ["collm"]}, "compare.methods: 'collm' is no compared method without an "),

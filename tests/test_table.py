@@ -588,7 +588,7 @@ def test_a_missing_file_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["metrics/rows/text.json", "data/costs/fit/mf.json"])
 def test_metrics_that_are_no_json_are_refused(name: str) -> None:
     Path(name).write_text("{")
-    refuse(f"{name}: no JSON")
+    refuse(f"{name}: damaged: no JSON")
 
 
 @pytest.mark.usefixtures("folder")
