@@ -155,5 +155,32 @@ def inner_products(keys: pa.Table) -> NDArray[np.float64]:
     return facts["scale"] * (2.0 * (user == item) - 1.0).sum(axis=1)
 
 
+def markdown(found: dict[str, Any]) -> str:
+    """Returns what was found as a table: means over seeds, one line for each way."""
+    lines = [
+        "| data | way | tokens | AUC (its codes) | UAUC (its codes) | Spearman to the codes "
+        "| main effects read | codes read |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for data, ways in found.items():
+        for way, by_seed in ways.items():
+            mean = {
+                key: float(np.mean([measured[key] for measured in by_seed.values()]))
+                for key in next(iter(by_seed.values()))
+            }
+            cells = (
+                data,
+                way,
+                f"{mean['tokens']:.0f}",
+                f"{mean['auc']:.4f} ({mean['teacher_auc']:.4f})",
+                f"{mean['uauc']:.4f} ({mean['teacher_uauc']:.4f})",
+                f"{mean['spearman']:.3f}",
+                f"{mean['main_effects_read']:.2f}",
+                f"{mean['codes_read']:.2f}",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     main()

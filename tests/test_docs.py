@@ -5,6 +5,7 @@ import re
 
 import pandas as pd
 
+from benchmarks import search_prompts
 from benchmarks.search_codes import markdown
 from tests.changed_params import ROOT
 
@@ -12,6 +13,11 @@ from tests.changed_params import ROOT
 def test_the_table_of_codes_is_that_of_the_committed_search() -> None:
     found = json.loads((ROOT / "benchmarks/searches/codes.json").read_text())
     assert markdown(found) in (ROOT / "docs/hash-search.md").read_text()
+
+
+def test_the_table_of_ways_to_write_codes_is_that_of_the_committed_search() -> None:
+    found = json.loads((ROOT / "benchmarks/searches/prompts.json").read_text())
+    assert search_prompts.markdown(found) in (ROOT / "docs/prompts.md").read_text()
 
 
 def test_the_readmes_first_table_is_that_of_the_committed_metrics() -> None:

@@ -438,7 +438,8 @@ def test_what_a_url_keeps_secret_is_in_no_message(
         fetch_url(url, tmp_path / "f")
     assert SECRET not in str(error.value)
     with pytest.raises(InputError) as error:
-        places.fetch("table", Place(()), url, tmp_path / "raw")
+        own = Place(()).of_own_tables({"i.csv": "preprocess.table.interactions"})
+        places.fetch("table", own, url, tmp_path / "raw")
     assert SECRET not in str(error.value)
 
 
