@@ -158,9 +158,9 @@ def inner_products(keys: pa.Table) -> NDArray[np.float64]:
 def markdown(found: dict[str, Any]) -> str:
     """Returns what was found as a table: means over seeds, one line for each way."""
     lines = [
-        "| data | way | tokens | AUC (its codes) | UAUC (its codes) | Spearman to the codes "
+        "| data | way | AUC (its codes) | UAUC (its codes) | Spearman to the codes "
         "| main effects read | codes read |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for data, ways in found.items():
         for way, by_seed in ways.items():
@@ -171,7 +171,6 @@ def markdown(found: dict[str, Any]) -> str:
             cells = (
                 data,
                 way,
-                f"{mean['tokens']:.0f}",
                 f"{mean['auc']:.4f} ({mean['teacher_auc']:.4f})",
                 f"{mean['uauc']:.4f} ({mean['teacher_uauc']:.4f})",
                 f"{mean['spearman']:.3f}",
