@@ -450,6 +450,11 @@ def test_valid_text_is_read_as_pythons_csv_reads_it(
     path.write_bytes(gzip.compress(raw, 1) if packing else raw)
     how = Written(separator=separator, encoding=encoding)
     expected = list(csv.reader(io.StringIO(text.getvalue(), newline=""), delimiter=separator))
+    if any(row and len(row) != 2 for row in expected):
+        # Where a line break is another than the file's, Python writes it without quotes.
+        with pytest.raises(InputError, match=r"2 columns|broken|has no"):
+            read_columns(path, ["a", "b"], texts=["a", "b"], may_be_null="b", written=how)
+        return
     found = read_or_none(path, how)
     if any(not value for row in expected if row for value in row[:1]):
         assert found is None  # the first column may not be empty

@@ -16,6 +16,7 @@ from peft import AutoPeftModelForCausalLM, LoraConfig, PeftConfig
 from safetensors.numpy import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from stages.io.damage import DIGESTS
 from stages.io.errors import InputError, run_stage
 from stages.io.paths import adapter_folder
 from stages.io.progress import Progress
@@ -30,6 +31,7 @@ from stages.llm.score import score_prompts
 from stages.llm.steps import card_of, write_adapter
 from stages.llm.tune import Tuned
 from stages.llm.variants import training_settings
+from stages.prompts.codes import to_words
 from stages.prompts.content import read_content
 from stages.prompts.settings import prompt_settings
 from stages.prompts.text import Prompt
@@ -219,9 +221,9 @@ def test_a_test_row_with_todays_history_has_the_prompt_that_the_pipeline_wrote(
 def test_a_pair_shows_the_users_code_as_of_now_whatever_code_their_rows_had(llm: Llm) -> None:
     users, items = everybody()
     pairs = np.array([[uid, iid] for uid in users.number for iid in items.number[:3]])
-    bits = pd.read_parquet("data/codes/taste/users.parquet").set_index("uid")["bits"]
+    codes = pd.read_parquet("data/codes/taste/users.parquet").set_index("uid")["packed"]
     for (uid, _), prompt in zip(pairs, prompts("codes", pairs, llm), strict=True):
-        assert f"User code: {bits[uid]}" in prompt.prefix.splitlines()
+        assert f"User code: {to_words(codes[uid])}" in prompt.prefix.splitlines()
 
 
 @pytest.mark.usefixtures("project")
@@ -704,4 +706,5 @@ def test_an_adapter_written_again_is_the_same_to_the_byte_and_readable_by_all(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
     names = {"README.md", "adapter_config.json", "adapter_model.safetensors", "tuning.json"}
+    names |= {DIGESTS}
     assert set(before) == names
