@@ -308,7 +308,7 @@ def test_a_stage_that_outlives_its_dvc_never_writes_into_the_next_run(
 
 
 def contents(folder: Path, *names: str) -> dict[str, bytes]:
-    """Returns all files but partial ones: of who died while writing, for the next writer to remove."""
+    """Returns all files but partial ones, which the next writer removes."""
     found = [path for name in names for path in sorted((folder / name).rglob("*"))]
     found = [path for path in found if path.suffix != ".partial"]
     return {str(path.relative_to(folder)): path.read_bytes() for path in found if path.is_file()}
