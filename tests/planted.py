@@ -1,9 +1,11 @@
 """What planted interactions of several tests have in common."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from stages.io.tables import INTERACTIONS, ITEMS, SPLITS, USERS, write_table
@@ -58,3 +60,17 @@ def write_planted(
         if key == "iid":
             table["title"] = "A title"
         write_table(table, folder / f"{name}.parquet", schema)
+
+
+def bytes_by_threads(learn: Callable[[], object], outputs: Sequence[Path]) -> list[list[bytes]]:
+    """Learns with 1 and with 2 threads; returns what each left, the number being left as it was."""
+    before, contents = torch.get_num_threads(), []
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            learn()
+            assert torch.get_num_threads() == n
+            contents.append([path.read_bytes() for path in outputs])
+    finally:
+        torch.set_num_threads(before)
+    return contents

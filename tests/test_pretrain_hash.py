@@ -32,7 +32,7 @@ from stages.measures.metrics.auc import auc
 from stages.measures.metrics.uauc import uauc
 from stages.pretrain_hash import main
 from tests.changed_params import ROOT, write_params
-from tests.planted import write_planted
+from tests.planted import bytes_by_threads, write_planted
 from tests.refusals import assert_one_line
 
 ML_1M = ROOT.parent / "shared/data/ml-1m-split"
@@ -156,15 +156,8 @@ def test_one_seed_gives_one_set_of_bytes_and_another_seed_other_codes(
 
 
 def test_the_number_of_threads_changes_nothing_and_is_left_as_it_was(project: Path) -> None:
-    before, contents = torch.get_num_threads(), []
-    try:
-        for n in (1, 2):
-            torch.set_num_threads(n)
-            run({"epochs": 4})
-            assert torch.get_num_threads() == n
-            contents.append([(project / name).read_bytes() for name in OUTPUTS])
-    finally:
-        torch.set_num_threads(before)
+    outputs = [project / name for name in OUTPUTS]
+    contents = bytes_by_threads(lambda: run({"epochs": 4}), outputs)
     assert contents[0] == contents[1]
 
 

@@ -39,7 +39,7 @@ from stages.measures.code_quality import (
 from stages.methods import bias
 from stages.pretrain_hash import main
 from tests.changed_params import ROOT, write_params
-from tests.planted import liked_before, write_planted
+from tests.planted import bytes_by_threads, liked_before, write_planted
 from tests.refusals import assert_one_line
 
 N_USERS, N_ITEMS, GROUPS, STRANGERS = 120, 40, 4, 20
@@ -211,15 +211,8 @@ def test_one_seed_gives_one_set_of_bytes_and_another_seed_other_codes(project: P
 
 
 def test_the_number_of_threads_changes_nothing_and_is_left_as_it_was(project: Path) -> None:
-    before, contents = torch.get_num_threads(), []
-    try:
-        for n in (1, 2):
-            torch.set_num_threads(n)
-            run({"taste.epochs": 2})
-            assert torch.get_num_threads() == n
-            contents.append([(project / name).read_bytes() for name in OUTPUTS])
-    finally:
-        torch.set_num_threads(before)
+    outputs = [project / name for name in OUTPUTS]
+    contents = bytes_by_threads(lambda: run({"taste.epochs": 2}), outputs)
     assert contents[0] == contents[1]
 
 
