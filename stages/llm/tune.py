@@ -4,7 +4,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -101,27 +101,35 @@ class _State:
         return note + (f"  AUC {running:.3f}" if running is not None else "")
 
 
-class _AdapterOptimizer:
-    """AdamW on float32 copies of the adapter's weights.
+class AdapterOptimizer:
+    """AdamW on a float32 copy of the adapter's weights, all of them in one vector.
 
-    Where the LLM computes in bfloat16, small steps would be lost in its own weights.
+    Where the LLM computes in bfloat16, small steps would be lost in its own weights. One vector,
+    since hundreds of small tensors cost six times as long (`python -m benchmarks.optimizer`).
+
+    Attributes:
+        masters: the weights by name, float32 views of the vector.
     """
 
     def __init__(self, llm: Llm, learning_rate: float, weight_decay: float) -> None:
+        """Starts from the adapter's present weights; `learning_rate` is the peak."""
         self._parameters = trainable_parameters(llm.model)
         self._peak = learning_rate
-        self.masters = {name: p.detach().float().clone() for name, p in self._parameters.items()}
+        parts = [p.detach().float().reshape(-1) for p in self._parameters.values()]
+        self._vector = torch.cat(parts)
+        self.masters = dict(
+            zip(self._parameters, views(self._vector, self._parameters.values()), strict=True)
+        )
         self._adamw = torch.optim.AdamW(
-            self.masters.values(), lr=learning_rate, weight_decay=weight_decay
+            [self._vector], lr=learning_rate, weight_decay=weight_decay, fused=True
         )
 
-    def step(self, gradients: Sequence[Tensor], share_of_peak: float) -> None:
-        """Applies float32 gradients, one per parameter, clipped to norm 1."""
+    def step(self, gradient: Tensor, share_of_peak: float) -> None:
+        """Applies a float32 gradient, all parameters' one after the other, clipped to norm 1."""
         for group in self._adamw.param_groups:
             group["lr"] = self._peak * share_of_peak
-        for master, gradient in zip(self.masters.values(), gradients, strict=True):
-            master.grad = gradient
-        torch.nn.utils.clip_grad_norm_(self.masters.values(), 1.0)
+        self._vector.grad = gradient
+        torch.nn.utils.clip_grad_norm_([self._vector], 1.0)
         self._adamw.step()
         self._publish()
 
@@ -131,19 +139,24 @@ class _AdapterOptimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns all that the next step depends on."""
-        return {"masters": self.masters, "adamw": self._adamw.state_dict()}
+        return {"weights": self._vector, "adamw": self._adamw.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up what `state_dict` returned."""
-        for name, master in self.masters.items():
-            master.copy_(state["masters"][name])
+        self._vector.copy_(state["weights"])
         self._adamw.load_state_dict(state["adamw"])
         self._publish()
 
     def _publish(self) -> None:
         with torch.no_grad():
-            for name, parameter in self._parameters.items():
-                parameter.copy_(self.masters[name])
+            torch._foreach_copy_(list(self._parameters.values()), list(self.masters.values()))
+
+
+def views(vector: Tensor, shapes: Iterable[Tensor]) -> list[Tensor]:
+    """Returns the parts of a vector, one after the other, in the shapes of some tensors."""
+    shapes = list(shapes)
+    parts = vector.split([tensor.numel() for tensor in shapes])
+    return [part.view_as(tensor) for part, tensor in zip(parts, shapes, strict=True)]
 
 
 def tune(
@@ -193,7 +206,7 @@ def tune(
     steps = _all_steps(llm, train, settings.epochs, settings.batch_rows, seed)
     count, micro_tokens = settings.evaluations, settings.micro_tokens
     evaluate_after = {round(len(steps) * (i + 1) / count) for i in range(count)}
-    optimizer = _AdapterOptimizer(llm, learning_rate, settings.weight_decay)
+    optimizer = AdapterOptimizer(llm, learning_rate, settings.weight_decay)
     torch.manual_seed(derived_seed(seed, "dropout"))
     state, best = _resume(scratch, optimizer)
 
@@ -203,7 +216,7 @@ def tune(
     for number in range(state.step, len(steps)):
         llm.model.train()
         with workers(llm.model, llm.device) as pool:
-            loss, scores, gradients = _gradients(
+            loss, scores, gradient = _gradient(
                 llm,
                 steps[number],
                 targets,
@@ -214,9 +227,7 @@ def tune(
             )
             if not math.isfinite(loss):
                 raise InputError(f"{title}: loss {loss} at step {number}; lower the learning rate")
-            optimizer.step(
-                gradients, _schedule(number, len(steps), settings.warmup, settings.floor)
-            )
+            optimizer.step(gradient, _schedule(number, len(steps), settings.warmup, settings.floor))
         rows = [row for group in steps[number] for row in group.rows]
         state.count(loss, scores, labels[rows].tolist())
         progress.advance(len(rows), state.note())
@@ -256,7 +267,7 @@ def _all_steps(
     return steps
 
 
-def _gradients(
+def _gradient(
     llm: Llm,
     batch: list[Group],
     targets: NDArray,
@@ -265,35 +276,39 @@ def _gradients(
     micro_tokens: int,
     pool: Workers,
     peers: Processes,
-) -> tuple[float, list[float], list[Tensor]]:
-    """Returns the batch's loss (mean over rows), its rows' scores and the gradients in float32.
+) -> tuple[float, list[float], Tensor]:
+    """Returns the batch's loss (mean over rows), its rows' scores and the gradient, float32.
+
+    The gradient is one vector, all trainable parameters' one after the other.
 
     Computed in pieces of bounded size, by workers and processes side by side.
     """
     place = {row: i for i, row in enumerate(row for group in batch for row in group.rows)}
     parameters = list(trainable_parameters(llm.model).values())
+    size = sum(parameter.numel() for parameter in parameters)
 
-    def compute(piece: list[Group]) -> tuple[float, NDArray, Tensor, tuple[Tensor, ...]]:
+    def compute(piece: list[Group]) -> tuple[float, NDArray, Tensor, Tensor]:
         tensors = collate(piece).to(llm.device, llm.causal_lm.dtype)
         logits = batch_scores(llm, tensors, score)
         target = torch.as_tensor(targets[tensors.rows], device=llm.device)
         loss = F.binary_cross_entropy_with_logits(logits, target, reduction="sum") / len(place)
         gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
-        return loss.item(), tensors.rows, logits.detach(), gradients
+        vector = torch.empty(size, device=llm.device)
+        torch._foreach_copy_(views(vector, parameters), gradients)
+        return loss.item(), tensors.rows, logits.detach(), vector
 
-    # Loss, scores, gradients: one vector, so that processes meet once.
-    total = torch.zeros(1 + len(place) + sum(p.numel() for p in parameters), device=llm.device)
-    loss, scores, *gradients = total.split([1, len(place), *(p.numel() for p in parameters)])
-    gradients = [g.view_as(p) for g, p in zip(gradients, parameters, strict=True)]
+    # Loss, scores, gradient: one vector, so that processes meet once.
+    total = torch.zeros(1 + len(place) + size, device=llm.device)
+    loss, scores, gradient = total.split([1, len(place), size])
     mine, spare = peers.share(pack(batch, micro_tokens, math.lcm(pool.pieces, peers.size)))
-    for piece_loss, rows, logits, piece_gradients in pool.map(compute, mine):
+    for piece_loss, rows, logits, piece_gradient in pool.map(compute, mine):
         loss += piece_loss
         scores[[place[row] for row in rows.tolist()]] = logits
-        torch._foreach_add_(gradients, [g.float() for g in piece_gradients])
+        gradient += piece_gradient
     for piece in spare:
         compute(piece)
     peers.sum(total)
-    return loss.item(), scores.tolist(), gradients
+    return loss.item(), scores.tolist(), gradient
 
 
 def _schedule(step: int, steps: int, warmup: float, floor: float) -> float:
@@ -327,7 +342,7 @@ def _evaluate(
 
 
 def _checkpoint(
-    scratch: Path, state: _State, optimizer: _AdapterOptimizer, best: dict[str, Tensor]
+    scratch: Path, state: _State, optimizer: AdapterOptimizer, best: dict[str, Tensor]
 ) -> None:
     content = io.BytesIO()
     torch.save(
@@ -343,7 +358,7 @@ def _checkpoint(
     keep(content.getbuffer(), scratch / _CHECKPOINT)
 
 
-def _resume(scratch: Path, optimizer: _AdapterOptimizer) -> tuple[_State, dict[str, Tensor]]:
+def _resume(scratch: Path, optimizer: AdapterOptimizer) -> tuple[_State, dict[str, Tensor]]:
     """Takes up the checkpoint if there is one; returns the state and the best weights so far."""
     content = kept(scratch / _CHECKPOINT)
     if content is None:
