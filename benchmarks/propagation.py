@@ -1,0 +1,77 @@
+"""One propagation of LightGCN and its gradient: `python -m benchmarks.propagation`.
+
+In two ways that take turns, medians in milliseconds: PyTorch's product of a sparse matrix by pairs
+with its own gradient, and ours (by rows; the graph is symmetric, so its gradient is the same
+product), and their ratio. One thread, on the liked train rows that the pipeline has prepared.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stages import methods
+from stages.collab.interactions import read_interactions
+from stages.collab.lightgcn import LightGCN
+from stages.io.errors import run_stage
+from stages.io.params import load_section
+from stages.io.paths import INTERACTIONS_FOLDER
+
+
+def main() -> None:
+    """Prints the median of each way and their ratio."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--interactions", type=Path, default=INTERACTIONS_FOLDER)
+    parser.add_argument("--repeats", type=int, default=30)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    settings = load_section(methods.load("lightgcn").settings, "compare.lightgcn")
+    data = read_interactions(args.interactions)
+    train = data.rows["train"]
+    model = LightGCN(
+        train.take(train.labels == 1),
+        n_users=data.n_users,
+        n_items=data.n_items,
+        dim=settings.dim,
+        layers=settings.layers,
+        init_std=settings.init_std,
+        rng=torch.Generator().manual_seed(1),
+    )
+    by_pairs = model._adjacency.to_sparse_coo().coalesce()
+
+    def pytorchs() -> Tensor:
+        layer = total = model.nodes
+        for _ in range(settings.layers):
+            layer = torch.sparse.mm(by_pairs, layer)
+            total = total + layer
+        return total / (settings.layers + 1)
+
+    ways: dict[str, Callable[[], Tensor]] = {"PyTorch's": pytorchs, "ours": model.vectors}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    gradients: dict[str, Tensor] = {}
+    upstream = torch.randn(model.nodes.shape)
+    for _ in range(args.repeats):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            gradients[name] = torch.autograd.grad(way(), model.nodes, upstream)[0]
+            seconds[name].append(time.perf_counter() - start)
+    difference = (gradients["ours"] - gradients["PyTorch's"]).abs().max().item()
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    print(f"{len(model.nodes):,} nodes, {by_pairs._nnz():,} edges in both directions")
+    for name, median in medians.items():
+        print(f"{name:10} {1000 * median:8.2f} ms")
+    ratio = medians["PyTorch's"] / medians["ours"]
+    print(f"ratio {ratio:.1f}, gradients differ by {difference:.1e}")
+
+
+# / medians['ours']:.1f}, gradients differ by {difference:.1e}")
+
+
+if __name__ == "__main__":
+    run_stage(main)
