@@ -48,6 +48,8 @@ class CollaborativeMethod:
         fit: from the rows, the settings and the root seed to the fitted method.
         history: liked items that it reads of each row, the most recent; 0 reads none.
         published: the paper's (AUC, UAUC) by data set (Tables 2 and 3).
+        has_user_vectors: False where a user is a history or does not matter; others' vectors CoLLM
+            can map.
     """
 
     title: str
@@ -55,6 +57,7 @@ class CollaborativeMethod:
     fit: Callable[[Interactions, Any, int], FittedMethod]
     history: Callable[[Any], int] = lambda settings: 0
     published: Mapping[str, tuple[float, float]] | None = None
+    has_user_vectors: bool = True
 
 
 # From the rows, the settings and the source of initial values to a model with initial values.

@@ -31,4 +31,4 @@ def fit(data: Interactions, settings: Settings, seed: int) -> FittedMethod:
     return FittedMethod(score, {"items": means[:, None]}, data.n_items, valid_auc, {})
 
 
-METHOD = CollaborativeMethod(title="Item mean", settings=Settings, fit=fit)
+METHOD = CollaborativeMethod(title="Item mean", settings=Settings, fit=fit, has_user_vectors=False)

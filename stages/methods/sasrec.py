@@ -45,4 +45,5 @@ METHOD = CollaborativeMethod(
     fit=by_loop("sasrec", build),
     history=lambda settings: settings.history,
     published={"ml-1m": (0.7078, 0.6884), "amazon-book": (0.6887, 0.5714)},
+    has_user_vectors=False,
 )

@@ -69,7 +69,7 @@ def chosen_llm_methods() -> dict[str, LlmMethod]:
     """Returns the compared methods with an LLM that run, by row of the table.
 
     Raises:
-        InputError: one is unknown, has no LLM, or maps vectors of a method that does not run.
+        InputError: one is unknown, has no LLM, or maps vectors that no method makes.
     """
     found = {
         name: _method("compare_llm.methods", name, True) for name in _listed("compare_llm.methods")
@@ -79,6 +79,11 @@ def chosen_llm_methods() -> dict[str, LlmMethod]:
             raise InputError(
                 f"params.yaml: compare_llm.on_vectors: {name!r} is not in compare.methods, which "
                 "makes the vectors; add it there"
+            )
+        if not _method("compare.methods", name, False).has_user_vectors:
+            raise InputError(
+                f"params.yaml: compare_llm.on_vectors: {name!r} has no vectors of users; expected "
+                "a method that has, such as mf, din or lightgcn"
             )
         found[f"collm_{name}"] = methods.load("collm")
     return found
