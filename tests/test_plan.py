@@ -435,7 +435,21 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"compare_llm.on_vectors": ["icl"]},
         "compare_llm.on_vectors: 'icl' is not in compare",
     ),
+    (
+        {"compare.methods": ["sasrec"], "compare_llm.on_vectors": ["sasrec"]},
+        "compare_llm.on_vectors: 'sasrec' has no vectors of users; expected a method that has",
+    ),
     ({"compare_llm.on_vectors": ["mf", "mf"]}, "compare_llm.on_vectors names 'mf' twice"),
+    (
+        {
+            "variants.wide": {
+                "prompts": "codes",
+                "start": "adapters/text",
+                "changes": {"lora": {"rank": 32}},
+            }
+        },
+        "variants.wide.changes.lora: it goes on from the adapter of adapters/text, whose shape is ",
+    ),
     ({"variants.mf": VARIANT}, "two rows of the table are called 'mf'"),
     ({"codes.text": {}}, "two rows of the table are called 'text'"),
     (

@@ -1,8 +1,8 @@
 """From tables of prompts to an adapter: what `train_lora` does for every variant of BinLLM."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,6 +133,19 @@ def card_of(
         "train rows seen": tuned.best["rows"],
         "on test rows": "nothing is known where this is written; see the pipeline's `metrics/`",
     }
+    return variant_card(variant, llm, llm_folder, settings, known)
+
+
+def variant_card(
+    variant: str,
+    llm: Llm,
+    llm_folder: Path,
+    settings: TrainingSettings,
+    known: Mapping[str, Any],
+    *,
+    merged: bool = False,
+) -> str:
+    """Returns the card of a variant; see `stages.llm.card.model_card`."""
     return model_card(
         variant,
         llm_facts(llm_folder),
@@ -141,4 +154,5 @@ def card_of(
         answer_ids=llm.answer_ids.tolist(),
         params=settings.key(),
         known=known,
+        merged=merged,
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
+from stages.io.errors import InputError
 from stages.io.params import Section, known_entry, load_section, load_shared
 from stages.io.paths import adapter_folder
 from stages.io.seeds import derived_seed
@@ -93,7 +94,7 @@ def training_settings(name: str) -> TrainingSettings:
     """Returns what shapes a variant's adapter.
 
     Raises:
-        InputError: there is no such variant, or a value is not allowed.
+        InputError: there is no such variant, a value is not allowed, or one would have no effect.
     """
     entry = variant_entry(name)
     section = load_section(
@@ -105,6 +106,11 @@ def training_settings(name: str) -> TrainingSettings:
         before = entry.start.removeprefix(_ADAPTERS)
         known_entry("variants", before)
         start = adapter_folder(before) if section.tuning == "two_step" else None
+    if start is not None and "lora" in entry.changes:
+        raise InputError(
+            f"params.yaml: variants.{name}.changes.lora: it goes on from the adapter of "
+            f"{entry.start}, whose shape is given; expected lora there, or start: llm"
+        )
     stream = "train_lora codes" if "codes" in shown else "train_lora text"
     return TrainingSettings(
         entry.prompts, shown, start, section, derived_seed(load_shared("seed"), stream)

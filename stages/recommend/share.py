@@ -20,11 +20,11 @@ from stages.io.params import load_shared
 from stages.io.paths import LLM_FOLDER, METRICS, adapter_folder
 from stages.io.tables import read_json, replacing
 from stages.llm.adapters import load_adapter
-from stages.llm.card import llm_facts, model_card
 from stages.llm.fetching.convert import save_plain
 from stages.llm.fetching.folder import INDEX, files_of
 from stages.llm.load import Llm, load_llm, quiet
 from stages.llm.params import Precision
+from stages.llm.steps import variant_card
 from stages.llm.variants import training_settings
 from stages.recommend.catalogue import Catalogue
 
@@ -64,16 +64,7 @@ def card_of(variant: str, llm: Llm) -> str:
     """Returns the card with all that is known after a run."""
     settings = training_settings(variant)
     known = {"data set": load_shared("dataset"), **validation(variant), **on_test_rows(variant)}
-    return model_card(
-        variant,
-        llm_facts(LLM_FOLDER),
-        shown=settings.shown,
-        score=settings.section.score,
-        answer_ids=llm.answer_ids.tolist(),
-        params=settings.key(),
-        known=known,
-        merged=True,
-    )
+    return variant_card(variant, llm, LLM_FOLDER, settings, known, merged=True)
 
 
 def validation(variant: str) -> dict[str, Any]:
