@@ -1,34 +1,227 @@
-"""Figures in the documentation are those of committed files."""
+"""What the documentation says is what committed files say; its links and commands hold."""
 
 import json
 import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import pandas as pd
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from ruamel.yaml import YAML
 
 from benchmarks import search_prompts
 from benchmarks.search_codes import markdown
+from stages.measures.code_quality import health_line
+from stages.measures.summary import summary_table
 from tests.changed_params import ROOT
 
 
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def recorded(name: str) -> dict[str, Any]:
+    return json.loads(read(name))
+
+
+def documents() -> list[str]:
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
+    found = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True)
+    return [name for name in found.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+# Figures.
+
+
 def test_the_table_of_codes_is_that_of_the_committed_search() -> None:
-    found = json.loads((ROOT / "benchmarks/searches/codes.json").read_text())
-    assert markdown(found) in (ROOT / "docs/hash-search.md").read_text()
+    assert markdown(recorded("benchmarks/searches/codes.json")) in read("docs/hash-search.md")
 
 
 def test_the_table_of_ways_to_write_codes_is_that_of_the_committed_search() -> None:
-    found = json.loads((ROOT / "benchmarks/searches/prompts.json").read_text())
-    assert search_prompts.markdown(found) in (ROOT / "docs/prompts.md").read_text()
+    found = recorded("benchmarks/searches/prompts.json")
+    assert search_prompts.markdown(found) in read("docs/prompts.md")
 
 
-def test_the_readmes_first_table_is_that_of_the_committed_metrics() -> None:
-    readme = (ROOT / "README.md").read_text()
-    table = pd.read_csv(ROOT / "metrics/table.csv")
-    for row in table.to_dict("records"):
+def test_the_readmes_table_is_what_make_show_prints() -> None:
+    printed = summary_table(recorded("metrics/evaluate.json"))
+    block = read("README.md").split("```\n")[1]
+    assert block == printed + "\n", "paste what `make show` prints"
+
+
+def difference(first: str, second: str) -> Callable[[dict[str, Any]], tuple[float, float]]:
+    """Returns what finds the AUC interval of a row less another, which BinLLM or bias is one of."""
+
+    def find(methods: dict[str, Any]) -> tuple[float, float]:
+        if second == "bias":
+            found = methods[first]["above_bias"]["auc"]
+        else:
+            found = methods[second]["difference"]["auc"]
+        return found["low"], found["high"]
+
+    return find
+
+
+# What the README says in words of its table -> whether the recorded figures bear it out.
+SAID: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "they rank above `bias` in AUC": lambda it: difference("taste", "bias")(it)[0] > 0,
+    "In UAUC they cannot be told from it": lambda it: (
+        it["taste"]["above_bias"]["uauc"]["low"] < 0 < it["taste"]["above_bias"]["uauc"]["high"]
+    ),
+    "BinLLM ranks below its own codes": lambda it: difference("codes", "taste")(it)[1] < 0,
+    "and cannot be told from `bias`": lambda it: (
+        difference("codes", "bias")(it)[0] < 0 < difference("codes", "bias")(it)[1]
+    ),
+    "BinLLM ranks far above titles alone": lambda it: difference("codes", "text")(it)[0] > 0.02,
+    "Item kNN has the highest AUC": lambda it: (
+        max(it, key=lambda name: it[name]["auc"]) == "item_knn"
+    ),
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_what_the_readme_says_of_its_table_is_so(said: str) -> None:
+    assert said in " ".join(read("README.md").split())
+    assert SAID[said](recorded("metrics/evaluate.json")["methods"])
+
+
+def test_the_readmes_headline_is_what_dvc_metrics_shows() -> None:
+    found = recorded("metrics/main.json")
+    header, values = (
+        re.search(rf"^    {start} .*$", read("README.md"), re.M)
+        for start in ("Path", "metrics/main.json")
+    )
+    assert header and values
+    names = sorted(found)
+    assert header[0].split() == ["Path", *names]
+    assert values[0].split() == ["metrics/main.json", *(str(found[name]) for name in names)]
+
+
+def test_the_figures_of_all_test_rows_are_those_of_the_committed_metrics() -> None:
+    for method in recorded("metrics/evaluate.json")["methods"].values():
+        if method["kind"] == "variant":
+            continue
+        found = method.get("all_rows", method)
         cells = [
-            f"{row[f'{m}{end}']:.4f}" for m in ("auc", "uauc") for end in ("", "_low", "_high")
+            method["title"],
+            *(with_interval(found, metric) for metric in ("auc", "uauc")),
+            f"{found['uauc_users']} | {found['ndcg']:.4f} | {method['valid_auc']:.4f}",
+            f"{method['parameters']:,}",
         ]
-        auc, low, high, uauc, u_low, u_high = map(re.escape, cells)
-        line = (
-            rf"^{re.escape(row['title'])} +{auc} +\[{low}, {high}\] +{uauc} +\[{u_low}, {u_high}\]"
-        )
-        assert re.search(line, readme, re.M), row["title"]
+        assert f"| {' | '.join(cells)} |\n" in read("docs/compare.md")
+
+
+def with_interval(found: dict[str, Any], metric: str) -> str:
+    low, high = (found["intervals"][metric][end] for end in ("low", "high"))
+    return f"{found[metric]:.4f} [{low:.3f}, {high:.3f}]"
+
+
+@pytest.mark.parametrize("data", ["ml-100k", "ml-1m"])
+def test_the_tables_of_whole_comparisons_are_those_of_their_files(data: str) -> None:
+    document = read(f"docs/{data}/README.md")
+    methods = recorded(f"docs/{data}/table.json")["methods"]
+    for name, found in methods.items():
+        cells = [with_interval(found, metric) for metric in ("auc", "uauc")]
+        for metric in ("auc", "uauc") if "difference" in found else ():
+            it = found["difference"][metric]
+            cells.append(f"{it['value']:+.4f} [{it['low']:+.3f}, {it['high']:+.3f}]")
+        assert document.count(f" | {' | '.join(cells)} |") == 1, name
+
+
+def test_what_codes_cost_is_what_the_stage_measured() -> None:
+    found, document = recorded("metrics/cost.json"), read("docs/cost.md")
+    for way in ("no codes", "digits", "words", "dot-decimal"):
+        it = found[way]
+        tokens = f"{it['tokens_per_prompt']:.0f} | {it['tokens_computed']:.0f}"
+        rates = f"{it['seconds']:.2f} | {it['rows_per_second']:.1f}"
+        assert f"| {way} | {tokens} | {rates} |\n" in document
+    saved = found["saved_by_compression"]
+    told = (
+        f"Dot-decimal codes save {saved['tokens_per_prompt']:.0%} of the tokens of digits, "
+        f"and {saved['seconds']:.0%} of the time here."
+    )
+    assert told.replace("%", " %") in " ".join(document.split())
+
+
+def test_the_lines_on_the_codes_health_are_those_of_the_committed_metrics() -> None:
+    for name in ("taste", "binmf"):
+        line = health_line(name, recorded(f"metrics/pretrain_hash/{name}.json"))
+        assert f"{line}\n" in read("docs/hash-search.md")
+
+
+@pytest.mark.parametrize(
+    ("document", "method", "data"),
+    [
+        ("docs/ml-1m/README.md", "item_mean", "ml-1m"),
+        ("docs/ml-1m/README.md", "bias", "ml-1m"),
+        ("docs/hash-search.md", "item_knn", "ml-1m"),
+        ("docs/hash-search.md", "item_knn", "ml-100k"),
+    ],
+)
+def test_the_simplest_rows_are_those_of_the_committed_search(
+    document: str, method: str, data: str
+) -> None:
+    settings = YAML(typ="safe").load(read("params.yaml"))["compare"][method]
+    runs = recorded("benchmarks/searches/main_effects.json")[method]
+    (test,) = (run[data]["test"] for run in runs if run["settings"] == settings)
+    assert " / ".join(f"{it:.4f}".removeprefix("0") for it in test) in read(document)
+
+
+# Links and commands.
+
+
+def anchors(document: str) -> set[str]:
+    """Returns the anchors that GitHub makes of a document's headings."""
+    text = re.sub(r"^```.*?^```", "", read(document), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", it.lower()).replace(" ", "-") for it in headings}
+
+
+@pytest.mark.parametrize("document", documents())
+def test_every_link_within_the_project_leads_somewhere(document: str) -> None:
+    text = re.sub(r"^```.*?^```", "", read(document), flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / document).parent / path if path else ROOT / document
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(str(target.resolve().relative_to(ROOT))), link
+
+
+def test_the_index_names_every_document() -> None:
+    index = re.findall(r"\]\(([^)#\s]+)\)", read("docs/README.md"))
+    named = {(ROOT / "docs" / link).resolve() for link in index}
+    wanted = {ROOT / name for name in documents() if name.startswith("docs/")}
+    assert wanted - {ROOT / "docs/README.md"} <= named
+
+
+def test_every_key_set_in_a_documented_command_is_one_of_params_yaml() -> None:
+    params = YAML(typ="safe").load(read("params.yaml"))
+    parser = OverridesParser.create()
+    found = []
+    for document in documents():
+        for quoted, plain in re.findall(r"-S (?:'([^']+)'|([^\s'`]+))", read(document)):
+            override = parser.parse_override(quoted or re.sub("<.*", "x", plain))
+            found.append(override.key_or_group)
+            *outer, last = override.key_or_group.split(".")
+            section = params
+            for part in outer:
+                section = section[part]
+            assert override.is_add() != (last in section), f"{document}: {quoted or plain}"
+    assert len(found) > 50
+
+
+def test_every_module_run_in_a_documented_command_is_there() -> None:
+    for document in documents():
+        for name in re.findall(
+            r"python -m ((?:stages|benchmarks)(?:\.\w+)*)(?!\.<)", read(document)
+        ):
+            path = Path(ROOT, *name.split("."))
+            assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), name
+
+
+def test_the_readme_is_read_in_one_sitting() -> None:
+    assert len(read("README.md").splitlines()) < 200
