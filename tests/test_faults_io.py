@@ -24,7 +24,7 @@ import torch
 from refusals import assert_one_line
 from safetensors.torch import save_file
 
-from stages.io.errors import InputError, refusal, run_stage
+from stages.io.errors import InputError, refusal, run_stage, shortened
 from stages.io.locks import alone
 from stages.io.outputs import once_written, replacing, together
 from stages.io.scratch import finished, keep, kept
@@ -142,6 +142,16 @@ def test_a_file_where_a_folder_should_be_is_one_line(
     (tmp_path / "data").write_text("a file")
     main = written(tmp_path / "data/out", lambda path: path.write_text("x"))
     assert_one_line(capsys, main, f"error: {tmp_path}/data: File exists")
+
+
+@pytest.mark.parametrize("longest", [3, 40, 41])
+def test_a_long_text_keeps_its_ends_and_no_more_characters_than_it_may(longest: int) -> None:
+    text = "".join(chr(0x4E00 + place) for place in range(100))
+    for length in (0, longest - 1, longest):
+        assert shortened(text[:length], longest) == text[:length]
+    begin, _, end = shortened(text, longest).partition("…")
+    assert longest - 1 <= len(begin) + 1 + len(end) <= longest
+    assert begin and text.startswith(begin) and end and text.endswith(end)
 
 
 def test_an_error_of_the_programs_own_stays_what_it_is(tmp_path: Path) -> None:
