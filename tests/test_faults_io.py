@@ -24,6 +24,7 @@ import torch
 from refusals import assert_one_line
 from safetensors.torch import save_file
 
+from stages.io import recovery
 from stages.io.errors import InputError, refusal, run_stage, shortened
 from stages.io.locks import alone
 from stages.io.outputs import once_written, replacing, together
@@ -290,6 +291,34 @@ def test_another_living_writers_partial_file_is_left_alone(tmp_path: Path) -> No
     assert {path.name for path in tmp_path.iterdir()} == {"out", other.name, similar.name}
 
 
+def test_recovery_removes_partial_files_of_the_dead_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dead = [
+        Path(f"{folder}/.{name}.4194999-01234567.partial")
+        for folder, name in (
+            ("data", "raw"),
+            ("data/predictions", "codes.parquet"),
+            ("models/adapters", "text"),
+            ("metrics", "main.json"),
+            (".scratch/downloads", "unpacked"),
+        )
+    ]
+    others = [
+        Path(f"data/.raw.{os.getppid()}-01234567.partial"),
+        Path(".scratch/downloads/file.zip.0123456789abcdef.partial"),  # to be gone on with
+        Path("models/own.4194999-01234567.partial"),
+    ]
+    for path in (*dead, *others):
+        (path / "in").mkdir(parents=True)
+        (path / "in/.file.4194999-01234567.partial").write_text("half")
+    recovery.main()
+    assert [path for path in dead if path.exists()] == []
+    assert [path for path in others if not path.exists()] == []
+    recovery.main()
+
+
 HOLD = """
 import sys, time
 from stages.io.errors import run_stage
@@ -363,11 +392,17 @@ import time
 from pathlib import Path
 from stages.io.command import run_alone
 from stages.io.outputs import replacing
+from stages.io.scratch import keep
 def main():
+    keep(b"work", Path(".scratch/job/checkpoint"))
     with replacing(Path("out")) as partial:
         partial.write_text("whole")
-    Path("begun").write_text("")
-    time.sleep(SECONDS)
+    with replacing(Path("folder")) as partial:
+        partial.mkdir()
+        Path("begun").write_text("")
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:  # also while it is removed
+            (partial / "file").write_text("half")
 run_alone(main, "stages.x")
 Path("ended").write_text("")
 """
@@ -390,10 +425,11 @@ def test_a_stage_ends_with_its_dvc_but_not_with_the_shell_it_was_started_from(
     starter.send_signal(signal.SIGKILL)
     _, err = starter.communicate(timeout=60)  # the pipe closes with the last process that has it
     names = {path.name for path in tmp_path.iterdir()} - {".scratch", "begun"}
+    assert bytes(kept(tmp_path / ".scratch/job/checkpoint") or b"") == b"work"
     if started_by == "hand":
-        assert names == {"out", "ended"} and err == ""
+        assert names == {"out", "folder", "ended"} and err == ""
     else:
-        assert not names & {"out", "ended"}
+        assert names == set()
         assert err.startswith("DVC, which started this stage, is gone") and err.count("\n") == 1
 
 
