@@ -24,7 +24,8 @@ import torch
 from refusals import assert_one_line
 from safetensors.torch import save_file
 
-from stages.io.errors import InputError, refusal, run_stage
+from stages.io import recovery
+from stages.io.errors import InputError, refusal, run_stage, shortened
 from stages.io.locks import alone
 from stages.io.outputs import once_written, replacing, together
 from stages.io.scratch import finished, keep, kept
@@ -142,6 +143,16 @@ def test_a_file_where_a_folder_should_be_is_one_line(
     (tmp_path / "data").write_text("a file")
     main = written(tmp_path / "data/out", lambda path: path.write_text("x"))
     assert_one_line(capsys, main, f"error: {tmp_path}/data: File exists")
+
+
+@pytest.mark.parametrize("longest", [3, 40, 41])
+def test_a_long_text_keeps_its_ends_and_no_more_characters_than_it_may(longest: int) -> None:
+    text = "".join(chr(0x4E00 + place) for place in range(100))
+    for length in (0, longest - 1, longest):
+        assert shortened(text[:length], longest) == text[:length]
+    begin, _, end = shortened(text, longest).partition("…")
+    assert longest - 1 <= len(begin) + 1 + len(end) <= longest
+    assert begin and text.startswith(begin) and end and text.endswith(end)
 
 
 def test_an_error_of_the_programs_own_stays_what_it_is(tmp_path: Path) -> None:
@@ -280,6 +291,34 @@ def test_another_living_writers_partial_file_is_left_alone(tmp_path: Path) -> No
     assert {path.name for path in tmp_path.iterdir()} == {"out", other.name, similar.name}
 
 
+def test_recovery_removes_partial_files_of_the_dead_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dead = [
+        Path(f"{folder}/.{name}.4194999-01234567.partial")
+        for folder, name in (
+            ("data", "raw"),
+            ("data/predictions", "codes.parquet"),
+            ("models/adapters", "text"),
+            ("metrics", "main.json"),
+            (".scratch/downloads", "unpacked"),
+        )
+    ]
+    others = [
+        Path(f"data/.raw.{os.getppid()}-01234567.partial"),
+        Path(".scratch/downloads/file.zip.0123456789abcdef.partial"),  # to be gone on with
+        Path("models/own.4194999-01234567.partial"),
+    ]
+    for path in (*dead, *others):
+        (path / "in").mkdir(parents=True)
+        (path / "in/.file.4194999-01234567.partial").write_text("half")
+    recovery.main()
+    assert [path for path in dead if path.exists()] == []
+    assert [path for path in others if not path.exists()] == []
+    recovery.main()
+
+
 HOLD = """
 import sys, time
 from stages.io.errors import run_stage
@@ -353,11 +392,17 @@ import time
 from pathlib import Path
 from stages.io.command import run_alone
 from stages.io.outputs import replacing
+from stages.io.scratch import keep
 def main():
+    keep(b"work", Path(".scratch/job/checkpoint"))
     with replacing(Path("out")) as partial:
         partial.write_text("whole")
-    Path("begun").write_text("")
-    time.sleep(SECONDS)
+    with replacing(Path("folder")) as partial:
+        partial.mkdir()
+        Path("begun").write_text("")
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:  # also while it is removed
+            (partial / "file").write_text("half")
 run_alone(main, "stages.x")
 Path("ended").write_text("")
 """
@@ -380,10 +425,11 @@ def test_a_stage_ends_with_its_dvc_but_not_with_the_shell_it_was_started_from(
     starter.send_signal(signal.SIGKILL)
     _, err = starter.communicate(timeout=60)  # the pipe closes with the last process that has it
     names = {path.name for path in tmp_path.iterdir()} - {".scratch", "begun"}
+    assert bytes(kept(tmp_path / ".scratch/job/checkpoint") or b"") == b"work"
     if started_by == "hand":
-        assert names == {"out", "ended"} and err == ""
+        assert names == {"out", "folder", "ended"} and err == ""
     else:
-        assert not names & {"out", "ended"}
+        assert names == set()
         assert err.startswith("DVC, which started this stage, is gone") and err.count("\n") == 1
 
 

@@ -1,6 +1,7 @@
 """fetch_data: from its own place, a folder, an archive, a URL; and what it refuses."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,6 +14,7 @@ from stages.datasets.building import places
 from stages.datasets.building.places import Place
 from stages.io.downloads import DOWNLOADS, Checksum
 from stages.io.errors import InputError
+from stages.io.outputs import replacing, together
 
 ROOT = Path(__file__).parents[1]
 ML_1M = {"ratings.dat": "1::1::5::956703932\n", "movies.dat": "1::A (1990)::Drama\n"}
@@ -102,6 +104,27 @@ def test_a_file_that_arrived_before_the_cut_is_not_fetched_twice(
     fill(folder, {"meta_Books.json.gz": "titles"})
     fetch("amazon-book", f"{url}/", tmp_path / "raw2")
     assert content(tmp_path / "raw2")["Books_5.json.gz"] == "reviews"
+
+
+@pytest.mark.parametrize("source", ["file.zip", "folder/"])
+def test_a_download_is_kept_until_the_output_is_in_its_place(
+    tmp_path: Path, served: tuple[Path, str], source: str
+) -> None:
+    folder, url = served
+    archive(folder / "file.zip", ML_1M)
+    fill(folder / "folder", ML_1M)
+
+    def cut() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), together(cut), replacing(tmp_path / "raw") as partial:
+        fetch("ml-1m", f"{url}/{source}", partial)
+    assert not (tmp_path / "raw").exists()
+    shutil.rmtree(folder)  # nothing more is to be had
+    with together(), replacing(tmp_path / "raw") as partial:
+        fetch("ml-1m", f"{url}/{source}", partial)
+    assert content(tmp_path / "raw") == ML_1M
+    assert not [path for path in (tmp_path / DOWNLOADS).rglob("*") if path.is_file()]
 
 
 def test_own_tables_come_from_a_folder_a_file_an_archive_or_a_url(

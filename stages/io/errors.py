@@ -40,13 +40,16 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        """Keeps the message, cut in the middle where it is longer than `LONGEST_MESSAGE`."""
+        """Keeps the message, shortened where it is longer than `LONGEST_MESSAGE`."""
         plain = "".join(c if c.isprintable() else " " for c in message)
         line = " ".join(plain.split()) if plain != message else message
-        if len(line) > LONGEST_MESSAGE:
-            half = LONGEST_MESSAGE // 2
-            line = f"{line[:half]} … {line[-half:]}"
-        super().__init__(line)
+        super().__init__(shortened(line, LONGEST_MESSAGE))
+
+
+def shortened(text: str, longest: int) -> str:
+    """Returns a text of at most `longest` characters: where it has more, without its middle."""
+    half = (longest - 1) // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
 
 
 def run_stage(main: Callable[[], None]) -> None:
@@ -81,7 +84,7 @@ def refusal(error: OSError) -> str:
     """Returns in one line what the system refused, where, and how much room is left."""
     where = error.filename if error.filename is not None else ""
     where = re.sub(r"\.([^/]+)\.\d+-[0-9a-f]{8}\.partial", r"\1", os.fsdecode(where))
-    shown = where if len(where) <= 120 else f"{where[:60]}…{where[-40:]}"
+    shown = shortened(where, 120)
     parts = [" ".join((error.strerror or str(error) or type(error).__name__).split())]
     if error.errno in _FULL and where:
         parts.append(f"{_room(Path(where))} left there")

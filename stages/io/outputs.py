@@ -1,7 +1,8 @@
 """How outputs appear: whole or not at all, and those of a stage together.
 
 What is written lies beside its place under a name of its own until it is complete and on the disk.
-Two writers never share such a name; what a killed one left is removed by the next.
+Two writers never share such a name; what a killed one left is removed by the next, and by
+`stages.io.recovery`.
 """
 
 import os
@@ -9,13 +10,14 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from stages.io.damage import write_digests
 from stages.io.errors import disk_error
+from stages.io.parent import before_end
 
 SCRATCH = Path(".scratch")  # work in progress and what is kept of it; no output lies here
 
@@ -28,6 +30,7 @@ class _Set:
         self.afterwards: list[Callable[[], None]] = []
 
 
+_PARTIAL = re.compile(r"\.(.+)\.(\d+)-[0-9a-f]{8}\.partial")
 _open: set[Path] = set()  # partial files and folders of this process
 _set: _Set | None = None
 
@@ -43,7 +46,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written, also where a library called that something else.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    partial = _partial(path)
     inside = any(other in path.parents for other in _open)
     waits = _set is not None and not inside and SCRATCH.absolute() not in path.absolute().parents
     _open.add(partial)
@@ -68,6 +71,21 @@ def replacing(path: Path) -> Iterator[Path]:
         if _set is None or (partial, path) not in _set.complete:
             _remove(partial)
             _open.discard(partial)
+
+
+@contextmanager
+def passing(path: Path) -> Iterator[Path]:
+    """Yields a new folder beside `path` for what is needed inside only; it goes at the end."""
+    partial = _partial(path)
+    _open.add(partial)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        partial.mkdir()
+        yield partial
+    finally:
+        _remove(partial)
+        _open.discard(partial)
 
 
 @contextmanager
@@ -101,6 +119,34 @@ def once_written(call: Callable[[], None]) -> None:
         _set.afterwards.append(call)
 
 
+def remove_if_left(partial: Path) -> bool:
+    """Removes a partial file or folder whose writer is gone; returns whether it has."""
+    found = _PARTIAL.fullmatch(partial.name)
+    if not found or partial in _open:
+        return False
+    writer = int(found[2])
+    if writer != os.getpid() and psutil.pid_exists(writer):
+        return False
+    _remove(partial)
+    return True
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+
+
+def _remove_open() -> None:
+    """Removes what this process has not finished, while another thread may be writing there."""
+    for partial in tuple(_open):
+        for _ in range(3):
+            with suppress(OSError):
+                _remove(partial)
+                break
+
+
+before_end(_remove_open)
+
+
 def _move(partial: Path, path: Path) -> None:
     if path.is_dir():
         _remove(path)
@@ -110,13 +156,10 @@ def _move(partial: Path, path: Path) -> None:
 
 def _remove_leftovers(path: Path) -> None:
     """Removes what killed processes left of `path`."""
-    name = re.compile(rf"\.{re.escape(path.name)}\.(\d+)-[0-9a-f]{{8}}\.partial")
     for other in path.parent.iterdir():
-        found = name.fullmatch(other.name)
-        if found and other not in _open:
-            writer = int(found[1])
-            if writer == os.getpid() or not psutil.pid_exists(writer):
-                _remove(other)
+        found = _PARTIAL.fullmatch(other.name)
+        if found and found[1] == path.name:
+            remove_if_left(other)
 
 
 def _sync(path: Path) -> None:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from stages.io.errors import InputError
+from stages.io.errors import InputError, shortened
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t"}
 _RECBOLE = (".inter", ".item")  # headings like user_id:token, and no quoting
@@ -153,7 +153,7 @@ def columns_of(path: Path, written: Written = PLAIN) -> list[str]:
 
 def listed(names: Sequence[str], most: int = 12) -> str:
     """Returns names in one short line."""
-    shown = ", ".join(_short(repr(name), 60) for name in names[:most])
+    shown = ", ".join(shortened(repr(name), 60) for name in names[:most])
     return shown + (f" ... ({len(names):,} in all)" if len(names) > most else "")
 
 
@@ -364,7 +364,7 @@ def _in_one_line(path: Path, written: Written = PLAIN) -> Iterator[None]:
         hint = written.hint("quotes", "=false if quotes are characters like others")
         raise InputError(f'{path}: {error}; a value in " must end in one{hint}') from None
     except (pa.ArrowException, OSError) as error:
-        message = _short(" ".join(str(error).split()), 300)
+        message = shortened(" ".join(str(error).split()), 300)
         if "invalid UTF8" in message:
             message = _undecodable(path, written, message)
             raise InputError(message) from None
@@ -376,7 +376,7 @@ def _undecodable(path: Path, written: Written, reason: str) -> str:
         mark = file.read(2)
     guess = _MARKS.get(mark, "latin-1 or cp1252")
     hint = written.hint("encoding", f", as {guess}")
-    return f"{path}: not in {written.encoding}: {_short(reason, 200)}{hint}"
+    return f"{path}: not in {written.encoding}: {shortened(reason, 200)}{hint}"
 
 
 def refuse_nulls(table: pa.Table, path: Path) -> None:
@@ -444,10 +444,6 @@ def cast(values: pa.ChunkedArray, kind: pa.DataType, path: Path, what: str) -> p
 def _shown(value: pa.Scalar) -> str:
     """Returns a value as a message shows it: short, on one line, whatever it is."""
     try:
-        return _short(repr(value.as_py()), 80)
+        return shortened(repr(value.as_py()), 80)
     except (ValueError, OverflowError, UnicodeError, pa.ArrowException):
         return f"a value of type {value.type} that cannot be shown"
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 4] + " ..."

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.io.errors import InputError
+from stages.io.errors import InputError, shortened
 
 PARAMS_FILE = Path("params.yaml")
 # A test sets this to a file's path to learn which keys each stage really reads.
@@ -176,7 +176,7 @@ def known_entry(table: str, name: str, path: Path | None = None) -> dict[str, An
 
 def _check_keys(raw: dict[str, Any], path: Path) -> None:
     """Refuses top-level keys that nothing reads: a misspelt one would be ignored."""
-    unknown = [_quoted(key, 40) for key in raw if key not in TOP_LEVEL]
+    unknown = [shortened(str(key), 40) for key in raw if key not in TOP_LEVEL]
     if unknown:
         hints = [difflib.get_close_matches(key, TOP_LEVEL, 1) for key in unknown[:_FAULTS_TOLD]]
         told = [
@@ -263,7 +263,7 @@ def _explain(
 
 
 def _fault(fault: Any, name: str, model: type[BaseModel]) -> str:
-    key = ".".join([name, *(_quoted(part, 40) for part in fault["loc"])])
+    key = ".".join([name, *(shortened(str(part), 40) for part in fault["loc"])])
     if fault["type"] == "missing":
         return f"{key} is missing"
     if fault["type"] == "extra_forbidden":
@@ -273,14 +273,7 @@ def _fault(fault: Any, name: str, model: type[BaseModel]) -> str:
         found = repr(fault["input"])
     except (ValueError, RecursionError):  # an integer of too many digits; nesting without end
         found = f"a value of type {type(fault['input']).__name__} too large to print"
-    return f"{key} = {_quoted(found, 120)}: {message}"
-
-
-def _quoted(value: Any, longest: int) -> str:
-    """Returns a value's text, its middle left out where it is long."""
-    text = str(value)
-    half = longest // 2
-    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
+    return f"{key} = {shortened(found, 120)}: {message}"
 
 
 def _name_sections(section: Section, name: str) -> None:

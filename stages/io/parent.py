@@ -5,15 +5,17 @@ that was started by hand, by `torchrun` or under `nohup` has no DVC above it and
 """
 
 import os
-import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import cache
 
 import psutil
 
 _POLL_SECONDS = 0.3
 _DVC_STAGE = "DVC_STAGE"  # DVC sets it for what it starts, not for itself
+_ending = threading.Lock()  # held by who ends this process, to its end
+_tidied: list[Callable[[], None]] = []
 _GONE = "DVC, which started this stage, is gone: stopped; checkpoints are kept, run again to go on"
 
 
@@ -62,15 +64,25 @@ def end_with_dvc() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def before_end(tidy: Callable[[], None]) -> None:
+    """Has `tidy` called before `end`, from any thread, while others may go on."""
+    _tidied.append(tidy)
+
+
 def end() -> None:
     """Ends this process and those below it at once."""
-    for child in psutil.Process().children(recursive=True):
-        child.kill()
-    try:
-        sys.stderr.write(f"{_GONE}\n")
-        sys.stderr.flush()
-    finally:
-        os._exit(2)
+    with _ending:
+        try:
+            for child in psutil.Process().children(recursive=True):
+                child.kill()
+            said = os.dup(2)
+            # What other threads meet from now on is nobody's concern.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            for tidy in _tidied:
+                tidy()
+            os.write(said, f"{_GONE}\n".encode())
+        finally:
+            os._exit(2)
 
 
 def _below_dvc(process: psutil.Process) -> bool:

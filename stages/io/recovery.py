@@ -6,6 +6,9 @@ DVC rewrites two of its files in place while it runs. Cut there, `.dvc/tmp/rwloc
 writes what at the moment, is empty, or `dvc.lock`, what each stage was last made of, ends in the
 middle; either has DVC refuse every further run. The first is void without a DVC at work. The second
 is taken from git: what has run since then lies in DVC's run-cache and does not run again.
+
+Partial outputs of stages that were killed go as well: nobody else looks for them where their stage
+does not run again.
 """
 
 import json
@@ -20,22 +23,26 @@ from dvc.utils.serialize import YAMLFileCorruptedError, parse_yaml
 from voluptuous import Invalid
 
 from stages.io.errors import run_stage
-from stages.io.outputs import replacing
+from stages.io.outputs import SCRATCH, remove_if_left, replacing
 
 _RWLOCK = Path(".dvc/tmp/rwlock")
 _LOCK = Path("dvc.lock")
 _DAMAGED = Path(".dvc/tmp/dvc.lock.damaged")
 _MERGING = "<<<<<<<"
+_WRITTEN = (SCRATCH, Path("data"), Path("metrics"), Path("models"))
 
 
 def main() -> None:
-    """Mends both files, unless a DVC is at work here: it may be writing them."""
+    """Mends both files, unless a DVC is at work here: it may be writing them; clears up."""
     if (_rwlock_fault() or not _lock_is_whole()) and not _dvc_at_work(Path.cwd()):
         fault = _rwlock_fault()
         if fault:
             _RWLOCK.unlink()
             _say(f"{_RWLOCK}: {fault}; removed, no DVC is at work here")
         _mend_lock()
+    for folder in _WRITTEN:
+        for partial in list(folder.rglob(".*.partial")):
+            remove_if_left(partial)
 
 
 def _mend_lock() -> None:

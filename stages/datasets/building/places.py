@@ -21,6 +21,7 @@ from stages.io.downloads import (
     shown,
 )
 from stages.io.errors import InputError
+from stages.io.outputs import once_written
 from stages.io.outside import ENDINGS, ending, listed, tables_in
 
 T = TypeVar("T", str, Path)
@@ -105,17 +106,30 @@ def _fetch_from_own_place(dataset: str, place: Place, folder: Path) -> None:
 def _take_urls(
     dataset: str, place: Place, urls: Sequence[tuple[str, Checksum | None]], folder: Path
 ) -> None:
-    """Downloads all, then moves or unpacks them: a cut in the last file keeps the first ones."""
+    """Downloads all, then takes them over; a cut until that is in its place keeps all of them."""
     fetched = []
     for url, checksum in urls:
         scratch = DOWNLOADS / hashlib.sha256(url.encode()).hexdigest()[:16]
         fetched.append(fetch_url(url, scratch / file_name(url), checksum, reuse=True))
     for path in fetched:
         if path.name in place.files and len(urls) == len(place.files):
-            shutil.move(path, folder / path.name)
+            _link(path, folder / path.name)
         else:
             _take_file(dataset, place, path, folder)
-            path.unlink()
+
+    def remove() -> None:
+        for path in fetched:
+            path.unlink(missing_ok=True)
+
+    once_written(remove)
+
+
+def _link(path: Path, target: Path) -> None:
+    """Gives a file a second name, so that it takes room once; copies where that cannot be."""
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copyfile(path, target)
 
 
 def _take_folder(place: Place, source: Path, folder: Path) -> None:

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import singledispatch
@@ -42,7 +41,7 @@ from stages.datasets.building.protocol import (
 )
 from stages.datasets.building.raw import RESERVED, Raw
 from stages.io.errors import InputError
-from stages.io.scratch import SCRATCH
+from stages.io.outputs import SCRATCH, passing
 from stages.io.tables import INTERACTIONS, ITEMS, USERS
 
 _THIS_MACHINE = {
@@ -75,9 +74,7 @@ def run(
     """
     if rules.negatives is not None:
         raise InputError("preprocess.engine = 'spark': draws no negatives; choose pandas")
-    SCRATCH.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=SCRATCH, prefix="spark-") as name:
-        scratch = Path(name).resolve()
+    with passing((SCRATCH / "spark").resolve()) as scratch:
         spark = _session()
         try:
             if dataset.json_lines:

