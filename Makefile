@@ -16,7 +16,7 @@ show: .venv/installed
 	@python -m stages.measures
 
 test: .venv/installed-dev
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed-dev
 	ruff check . && ruff format --check . && mypy

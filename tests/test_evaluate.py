@@ -16,6 +16,7 @@ from dvc_render.vega import VegaRenderer
 from numpy.typing import NDArray
 from sklearn.metrics import auc as area
 from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from stages import evaluate as stage
 from stages.io import paths
@@ -28,7 +29,7 @@ from stages.measures.bootstrap import bootstrap, draw_users, drawn_means, interv
 from stages.measures.layout import IN_SLICES
 from stages.measures.metrics.ndcg import user_ndcgs
 from stages.measures.metrics.uauc import user_aucs
-from stages.measures.plots import MOST_POINTS, roc_points
+from stages.measures.plots import MOST_POINTS, roc_curve, roc_points
 from stages.measures.quality import Evaluate
 from stages.measures.scored_rows import ScoredRows
 from stages.measures.summary import summary_table
@@ -345,6 +346,16 @@ def test_a_long_roc_curve_is_thinned_and_keeps_its_ends_and_area() -> None:
         assert (curve[["fpr", "tpr"]].to_numpy()[[0, -1]] == [[0, 0], [1, 1]]).all()
         expected = roc_auc_score(labels, scores[method])
         assert area(curve["fpr"], curve["tpr"]) == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 3, 7, 10_000])
+def test_roc_curves_are_scikit_learns_point_for_point_ties_and_all(distinct: int) -> None:
+    rng = np.random.default_rng(distinct)
+    for n in (2, 3, 4, 50, 3000):
+        labels = np.r_[0, 1, rng.integers(0, 2, n - 2)]
+        scores = (rng.integers(0, distinct, n) / 7).astype(np.float32)
+        expected = sklearn_roc_curve(labels, scores)[:2]
+        np.testing.assert_array_equal(roc_curve(labels, scores), expected)
 
 
 @pytest.mark.usefixtures("folder")

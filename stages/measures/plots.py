@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import roc_curve
 
+from stages.measures.metrics.auc import Ranked
 from stages.measures.scored_rows import ScoredRows
 
 MOST_POINTS = 200
@@ -26,11 +26,34 @@ def roc_points(rows: ScoredRows, titles: Mapping[str, str]) -> pd.DataFrame:
     curves = []
     if len(np.unique(rows.labels)) == 2:
         for method, title in titles.items():
-            fpr, tpr, _ = roc_curve(rows.labels, rows.scores[method])
+            fpr, tpr = roc_curve(rows.labels, rows.scores[method])
             kept = _evenly_along(fpr + tpr, MOST_POINTS)
             curve = {"method": title, "fpr": fpr[kept], "tpr": tpr[kept]}
             curves.append(pd.DataFrame(curve))
     return pd.concat(curves) if curves else pd.DataFrame(columns=["method", "fpr", "tpr"])
+
+
+def roc_curve(labels: NDArray, scores: NDArray) -> tuple[NDArray, NDArray]:
+    """False and true positive rates as the threshold falls, tied rows in one step.
+
+    Points inside of a straight run of steps are left out. As scikit-learn's, which would take
+    longer to import than `evaluate` takes for all of its work.
+
+    Args:
+        labels: (n,) 0 or 1, both present.
+        scores: (n,) any finite numbers.
+
+    Returns:
+        Rates in [0, 1], from (0, 0) to (1, 1).
+    """
+    ranked = Ranked.of(labels, scores)
+    false, true = (
+        np.cumsum(np.bincount(ranked.tie, weights=rows)[::-1])
+        for rows in (~ranked.positive, ranked.positive)
+    )
+    bends = np.diff(false, 2).astype(bool) | np.diff(true, 2).astype(bool)
+    kept = np.r_[True, bends, True][-len(false) :]
+    return np.r_[0, false[kept] / false[-1]], np.r_[0, true[kept] / true[-1]]
 
 
 def _evenly_along(path: NDArray, most: int) -> NDArray:
