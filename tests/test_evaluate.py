@@ -16,6 +16,7 @@ from dvc_render.vega import VegaRenderer
 from numpy.typing import NDArray
 from sklearn.metrics import auc as area
 from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_curve as reference_curve
 
 from stages import evaluate as stage
 from stages.io import paths
@@ -28,7 +29,7 @@ from stages.measures.bootstrap import bootstrap, draw_users, drawn_means, interv
 from stages.measures.layout import IN_SLICES
 from stages.measures.metrics.ndcg import user_ndcgs
 from stages.measures.metrics.uauc import user_aucs
-from stages.measures.plots import MOST_POINTS, roc_points
+from stages.measures.plots import MOST_POINTS, roc_curve, roc_points
 from stages.measures.quality import Evaluate
 from stages.measures.scored_rows import ScoredRows
 from stages.measures.summary import summary_table
@@ -329,6 +330,16 @@ def test_roc_points_lie_on_each_methods_curve() -> None:
     for method, title in TITLES.items():
         curve = points[points["method"] == title]
         assert area(curve["fpr"], curve["tpr"]) == pytest.approx(found[method]["auc"], abs=1e-5)
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 3, 50])
+def test_a_roc_curve_is_that_of_scikit_learn(distinct: int) -> None:
+    rng = np.random.default_rng(distinct)
+    labels = np.r_[0, 1, rng.integers(0, 2, 200)]
+    scores = rng.integers(0, distinct, 202).astype(np.float32)
+    fpr, tpr, _ = reference_curve(labels, scores)
+    for ours, theirs in zip(roc_curve(labels, scores), (fpr, tpr), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-15)
 
 
 def test_a_long_roc_curve_is_thinned_and_keeps_its_ends_and_area() -> None:
