@@ -1,16 +1,22 @@
 """Turns a GGUF file, or a folder's first layers, into a folder of safetensors and tokenizer."""
 
 import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import modeling_gguf_pytorch_utils as gguf_reading
 
 from stages.io.errors import InputError
+from stages.io.progress import Progress
 from stages.llm.fetching.folder import WEIGHTS, read_object
 
 # Traces of the machine and of the library's version, of which bytes must not depend.
 _TRACES = ("_model_name_or_path", "_name_or_path", "transformers_version")
+_LAYER = re.compile(r"blk\.(\d+)\.")  # in the name of a GGUF file's tensor
 
 
 def convert_gguf(gguf: Path, layers: int | None, folder: Path) -> None:
@@ -27,10 +33,38 @@ def convert_gguf(gguf: Path, layers: int | None, folder: Path) -> None:
     place: dict[str, Any] = {"gguf_file": gguf.name, "trust_remote_code": False}
     config = _shortened(AutoConfig.from_pretrained(gguf.parent, **place), layers)
     # Stays float32: a 4-bit level times its scale plus its offset has more digits than bfloat16.
-    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, config=config, **place)
+    with _tensors_of(layers):
+        model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, config=config, **place)
     model.hf_quantizer = None  # it would refuse to save
     AutoTokenizer.from_pretrained(gguf.parent, **place).save_pretrained(folder)
     save_plain(model, folder)
+
+
+@contextmanager
+def _tensors_of(layers: int | None) -> Iterator[None]:
+    """Has the library dequantise the tensors that are kept alone, under our line of progress.
+
+    By itself it takes all of them, behind a bar that fills a log.
+    """
+
+    def kept(tensors: Sequence[Any], **_: Any) -> Iterator[Any]:
+        of_layers = [(tensor, _LAYER.match(tensor.name)) for tensor in tensors]
+        wanted = [
+            tensor
+            for tensor, layer in of_layers
+            if layer is None or layers is None or int(layer[1]) < layers
+        ]
+        progress = Progress("dequantise", len(wanted), "tensors")
+        for tensor in wanted:
+            yield tensor
+            progress.advance(1)
+        progress.close()
+
+    bar, gguf_reading.tqdm = gguf_reading.tqdm, kept
+    try:
+        yield
+    finally:
+        gguf_reading.tqdm = bar
 
 
 def keep_layers(source: Path, layers: int, folder: Path) -> None:
