@@ -1,6 +1,7 @@
 """Writes Amazon-Book and MovieLens files of real shape and skew, of any size, seeded.
 
 python -m benchmarks.preprocess_generate FOLDER --reviews 300000 [--seed 1]
+python -m benchmarks.preprocess_generate FOLDER --ml-25m 1000000 [--seed 1]
 
 Sizes per review follow the real `Books_5.json.gz` (27.2 M reviews, 1.86 M users, 0.70 M items, 14 %
 of them in 2017, about 800 bytes each) and `meta_Books.json.gz` (2.93 M rows). People, books and
@@ -58,6 +59,51 @@ def write_ml_1m(folder: Path, ratings: int = 1_000_209, seed: int = 1) -> None:
         file.writelines(f"{u}::{i}::{r}::{t}\n" for u, i, r, t in rows)
     with (folder / "movies.dat").open("w", encoding="latin-1") as file:
         file.writelines(f"{i}::Film nº {i}, The ({1920 + i % 80})::Drama\n" for i in range(1, 3707))
+
+
+def write_ml_25m(folder: Path, ratings: int = 1_000_000, seed: int = 1) -> None:
+    """Writes `ratings.csv` and `movies.csv` as MovieLens has had them since 2015.
+
+    154 ratings per user, of whom none has fewer than 20; all of ML-25M's 62,423 movies, rated as
+    unevenly as there (of a million ratings the first has 1 in 300, and two thirds have none); half
+    stars by what users and movies are like; quotes around titles that hold commas or quotes. Rows
+    stand by user, then movie.
+
+    Args:
+        folder: made if missing.
+        ratings: rows of `ratings.csv`, about: a movie that a user draws twice is one row.
+        seed: same seed and size, same bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    n_users, n_movies = max(10, ratings // 154), 62_423
+    share = _skewed(rng, n_users, 1.1)
+    activity = 20 + rng.multinomial(max(0, round(ratings * 1.2) - 20 * n_users), share)
+    user = np.repeat(np.arange(n_users), activity)
+    popular = 1 / (rng.permutation(n_movies) + 300.0) ** 2
+    movie = rng.choice(n_movies, len(user), p=popular / popular.sum())
+    user, movie = np.unique(np.stack([user, movie]), axis=1)
+    tastes = rng.normal(size=(n_users, 8)), rng.normal(size=(n_movies, 8))
+    likes = 3.5 + rng.normal(0, 0.4, n_users)[user] + rng.normal(0, 0.5, n_movies)[movie]
+    likes += 0.25 * np.einsum("nd,nd->n", tastes[0][user], tastes[1][movie])
+    half_stars = np.clip(np.rint(2 * (likes + rng.normal(0, 0.6, len(user)))), 1, 10) / 2
+    first = rng.integers(789_652_009, 1_574_000_000, n_users)
+    time = first[user] + rng.integers(0, 3600, len(user)) * 7
+    ids = np.sort(rng.choice(209_171, n_movies, replace=False)) + 1
+    rows = zip(*(part.tolist() for part in (user + 1, ids[movie], half_stars, time)), strict=True)
+    with (folder / "ratings.csv").open("w", encoding="utf-8") as file:
+        file.write("userId,movieId,rating,timestamp\n")
+        file.writelines(f"{u},{i},{r},{t}\n" for u, i, r, t in rows)
+    with (folder / "movies.csv").open("w", encoding="utf-8") as file:
+        file.write("movieId,title,genres\n")
+        file.writelines(f"{i},{_title(n)},Comedy|Drama\n" for n, i in enumerate(ids.tolist()))
+
+
+def _title(number: int) -> str:
+    """Returns a movie's title as `movies.csv` has it, two of three in quotes."""
+    year = 1920 + number % 100
+    named = (f"Film nº {number} ({year})", f'"Night of {number}, The ({year})"')
+    return (*named, f'"""Great Scenes"" of {number} ({year})"')[number % 3]
 
 
 def _gzip(path: Path) -> gzip.GzipFile:
@@ -133,12 +179,16 @@ def _metadata(rng: np.random.Generator, n: int, n_items: int, texts: list[str]) 
 
 def main() -> None:
     """Writes the files named on the command line."""
-    parser = argparse.ArgumentParser(description="Writes Amazon-Book files of any size.")
+    parser = argparse.ArgumentParser(description="Writes a data set's files in any size.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--reviews", type=int, default=300_000)
+    parser.add_argument("--reviews", type=int, default=300_000, help="Amazon-Book's")
+    parser.add_argument("--ml-25m", type=int, metavar="RATINGS", help="MovieLens' instead")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    write_amazon(arguments.folder, arguments.reviews, arguments.seed)
+    if arguments.ml_25m:
+        write_ml_25m(arguments.folder, arguments.ml_25m, arguments.seed)
+    else:
+        write_amazon(arguments.folder, arguments.reviews, arguments.seed)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from stages.io.scratch import finished, scratch_folder
 from stages.io.seeds import derived_seed
 from stages.io.sources import import_closure
 from stages.io.tables import PREDICTIONS, write_json, write_table
+from stages.llm.live import asked_watch, nobody
 from stages.llm.method import LlmMethod, inputs_of, method_settings
 from stages.llm.method_run import draw_rows, train_method
 from stages.llm.scoring_run import score_rows
@@ -35,9 +36,10 @@ def main(row: str) -> None:
         inputs.files(),
         {**settings.key(), "seed": root, "sources": sources},
     )
+    watch = asked_watch(f"train {row}") if settings.training else nobody
     llm, template = method.build(inputs, settings.own)
     rows = draw_rows(inputs.prompts, settings, template, root)
-    fitted = train_method(llm, rows, settings, inputs.seed, scratch, f"train {row}")
+    fitted = train_method(llm, rows, settings, inputs.seed, scratch, f"train {row}", watch)
     scores, seconds = score_rows(
         llm,
         rows["test"],

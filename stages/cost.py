@@ -45,7 +45,7 @@ def main() -> None:
     limit = prompt_limit(LLM_FOLDER, codes.section.max_tokens)
     written = {
         way: build_prompts(
-            read_content(settings, INTERACTIONS_FOLDER).rows(test),
+            read_content(settings, INTERACTIONS_FOLDER, test["row"].to_numpy()).rows(test),
             llm.tokenizer,
             limit,
             wording=settings.wording,

@@ -11,6 +11,7 @@ from stages.io.tables import write_json
 from stages.llm.adapters import trainable_parameters
 from stages.llm.curve import write_curve
 from stages.llm.launch import start_in_processes
+from stages.llm.live import asked_watch, nobody
 from stages.llm.processes import processes
 from stages.llm.steps import card_of, starting_point, train_step, write_adapter
 from stages.llm.variants import training_settings
@@ -25,10 +26,12 @@ def main(variant: str) -> None:
         [LLM_FOLDER, prompts, *([settings.start] if settings.start else [])],
         {"settings": settings.key(), "sources": import_closure(["stages.train_lora"])},
     )
-    peers = processes()
+    peers, title = processes(), f"train_lora {variant}"
+    watch = asked_watch(title) if peers.rank == 0 else nobody
     llm = starting_point(settings, LLM_FOLDER)
-    title = f"train_lora {variant}"
-    tuned = train_step(llm, settings, prompts, scratch=scratch, title=title, peers=peers)
+    tuned = train_step(
+        llm, settings, prompts, scratch=scratch, title=title, peers=peers, watch=watch
+    )
     if peers.rank > 0:
         return
     card = card_of(variant, llm, LLM_FOLDER, tuned, settings)

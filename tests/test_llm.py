@@ -1,5 +1,6 @@
 """The LLM: equal scores however rows are batched, adapters that survive, training resumed."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -232,6 +233,31 @@ def test_training_learns_a_planted_rule_and_nothing_from_shuffled_labels(
         tiny_llm_folder, shuffled(data), tmp_path / "b", valid=shuffled(valid), evaluations=1
     )
     assert 0.35 < last.best["auc"] < 0.65
+
+
+def test_who_watches_is_told_each_step_and_evaluation_and_changes_nothing(
+    tiny_llm_folder: Path, tmp_path: Path
+) -> None:
+    told: list[tuple[float, Mapping[str, float]]] = []
+    data, changes = planted(24, 0), {"epochs": 1, "evaluations": 2}
+    plain = train(tiny_llm_folder, data, tmp_path / "plain", **changes)
+    watched = tune(
+        adapted(tiny_llm_folder, dropout=0.1),
+        [data],
+        planted(128, 99),
+        settings=TUNING.model_copy(update=changes),
+        score="yes_minus_no",
+        learning_rate=2e-3,
+        seed=1,
+        scratch=tmp_path / "watched",
+        title="test",
+        watch=lambda rows, values: told.append((rows, values)),
+    )
+    assert watched.curve == plain.curve
+    aucs = [(rows, values["validation AUC"]) for rows, values in told if len(values) == 1]
+    assert aucs == [(entry["rows"], entry["auc"]) for entry in plain.curve]
+    steps = [rows for rows, values in told if "loss" in values]
+    assert steps == sorted(set(steps)) and steps[-1] == 24
 
 
 def soft(data: LabelledPrompts) -> LabelledPrompts:

@@ -519,7 +519,7 @@ def project_params() -> dict[str, Any]:
     return YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
 
 
-SHARED = ("seed", "compress", "dataset", "llm", "processes", "split_weights")
+SHARED = ("seed", "compress", "dataset", "llm", "processes", "split_weights", "live")
 # Not sections: of some the parts are, of others the entries.
 TABLES = ("codes", "prompts", "variants", "compare", "compare_llm")
 MODELS: dict[str, type[Section]] = {

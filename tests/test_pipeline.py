@@ -52,8 +52,9 @@ STAGES = [
     "evaluate",
     "report",
 ]
-# Read, but deliberately listed nowhere: how processes share the work changes no result.
-NO_KEYS = {"processes", "split_weights"}
+# Read, but deliberately listed nowhere: how processes share the work, and who watches training,
+# changes no result.
+NO_KEYS = {"processes", "split_weights", "live"}
 TABLE = {"evaluate", "report"}
 AFTER_CODES = {"materialize_prompts@codes", "train_lora@codes", "predict@codes"} | TABLE
 OF_TASTE = {"pretrain_hash@taste", "export_codes@taste"}

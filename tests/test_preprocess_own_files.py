@@ -60,6 +60,23 @@ def test_all_wrong_columns_are_told_at_once_with_their_keys_and_those_that_there
     )
 
 
+def test_events_without_a_rating_are_told_how_likes_alone_are_said(tmp_path: Path) -> None:
+    fill(tmp_path, "user,item,timestamp\na,1,7\n")
+    assert refusal(tmp_path) == (
+        f"{tmp_path}/i.csv: no column 'rating' (preprocess.table.rating); it has 'user', 'item', "
+        "'timestamp'; if every row is a like: preprocess.table.rating null and "
+        "preprocess.table.negatives"
+    )
+
+
+def test_json_lines_are_told_where_such_files_are_read(tmp_path: Path) -> None:
+    fill(tmp_path)
+    with gzip.open(tmp_path / "i.jsonl.gz", "wt") as file:
+        file.write('{"user_id": "a", "parent_asin": "1", "rating": 5.0, "timestamp": 1}\n')
+    told = refusal(tmp_path, names(interactions="i.jsonl.gz"))
+    assert "no table by its name" in told and "see dataset amazon-books-2023" in told
+
+
 def test_a_heading_with_a_space_or_a_capital_is_shown_as_it_is(tmp_path: Path) -> None:
     fill(tmp_path, "User, item,rating,timestamp\na,1,5,7\n")
     assert "it has 'User', ' item', 'rating', 'timestamp'" in refusal(tmp_path)

@@ -111,6 +111,14 @@ def test_an_empty_split_names_leave_last_out() -> None:
         check(built, rules.split, keep_history=5, n_raw=len(rows))
 
 
+def test_an_empty_split_says_what_was_dropped_before() -> None:
+    rows = [(user, item, item, item) for user in (1, 2) for item in range(1, 11)]
+    rules = Protocol(4, PerUser(0.1, 0.1))
+    built = build(raw_of(rows, untitled=frozenset(range(1, 8))), rules, 5)
+    with pytest.raises(InputError, match=r"valid split is empty.*; dropped before: 14 without tit"):
+        check(built, rules.split, keep_history=5, n_raw=len(rows))
+
+
 # Likes alone.
 
 EVENTS = [(user, item, 1, item) for user in range(1, 9) for item in range(user, user + 12)]

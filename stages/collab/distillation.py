@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from stages.collab.hashing import binarise
@@ -84,6 +83,8 @@ def from_factors(similarities: csr_matrix, dim: int, rng: torch.Generator) -> Ta
     The greatest singular vectors, turned at random so that no bit carries more than another, and
     scaled to standard deviation 1, where the sign is learned best.
     """
+    from sklearn.utils.extmath import randomized_svd  # seconds, which the recipe paper does without
+
     seed = int(torch.randint(2**31, (1,), generator=rng))
     # Of fewer items than bits there are fewer factors; the rest starts at 0.
     most = min(dim, similarities.shape[0] - 1)

@@ -97,9 +97,18 @@ def _refuse_wrong_names(folder: Path, names: Table) -> None:
         except InputError as error:
             found = f"{error} ({_KEYS}.{key})"
         if found:
-            wrong.append(found)
+            wrong.append(found + _hint(file, found))
     if wrong:
         raise InputError("; ".join(wrong))
+
+
+def _hint(file: str, found: str) -> str:
+    """Returns what else may be meant by a file that lacks what its keys name."""
+    if ".jsonl" in file.lower():
+        return "; JSON lines of Amazon Reviews 2023: see dataset amazon-books-2023"
+    if f"({_KEYS}.rating)" in found:
+        return f"; if every row is a like: {_KEYS}.rating null and {_KEYS}.negatives"
+    return ""
 
 
 def _ids(ids: pa.ChunkedArray) -> pa.ChunkedArray:

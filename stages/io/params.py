@@ -25,7 +25,7 @@ TRACE_VARIABLE = "BINLLM_TRACE_PARAMS"
 
 # All that stages and commands read.
 TOP_LEVEL = (
-    *("dataset", "compress", "seed", "llm", "processes", "split_weights"),
+    *("dataset", "compress", "seed", "llm", "processes", "split_weights", "live"),
     *("codes", "prompts", "variants"),
     *("fetch_data", "preprocess", "pretrain_hash", "materialize_prompts", "train_lora"),
     *("predict", "cost", "evaluate", "compare", "compare_llm"),
@@ -68,6 +68,7 @@ _SHARED: dict[str, Any] = {
     "llm": TypeAdapter(Llm),
     "processes": TypeAdapter(Annotated[int, Field(ge=1, le=1024)]),
     "split_weights": TypeAdapter(bool),
+    "live": TypeAdapter(Literal["tensorboard", "dvclive", "wandb"] | None),
 }
 
 S = TypeVar("S", bound=Section)
@@ -116,7 +117,7 @@ def load_section(
 
 
 def load_shared(
-    name: Literal["seed", "compress", "dataset", "llm", "processes", "split_weights"],
+    name: Literal["seed", "compress", "dataset", "llm", "processes", "split_weights", "live"],
     path: Path | None = None,
 ) -> Any:
     """Reads and validates one of the top-level keys that several stages share.

@@ -9,6 +9,7 @@ import torch
 
 from stages.io.seeds import generator
 from stages.llm.adapters import trainable_parameters
+from stages.llm.live import Watch, nobody
 from stages.llm.load import Llm
 from stages.llm.method import MethodSettings
 from stages.llm.tune import LabelledPrompts, tune
@@ -68,6 +69,7 @@ def train_method(
     seed: int,
     scratch: Path,
     title: str,
+    watch: Watch = nobody,
 ) -> TunedMethod:
     """Trains all that is trainable and leaves the LLM in its best state by validation AUC.
 
@@ -78,6 +80,7 @@ def train_method(
         seed: of order and dropout.
         scratch: where a cut run finds what it had.
         title: what the progress line says.
+        watch: is told how training goes.
     """
     if settings.training is None:
         return TunedMethod({"parameters": 0, "fit": {}}, 0.0)
@@ -95,6 +98,7 @@ def train_method(
         seed=seed,
         scratch=scratch,
         title=title,
+        watch=watch,
     )
     trained = trainable_parameters(llm.model)
     with torch.no_grad():

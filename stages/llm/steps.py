@@ -12,6 +12,7 @@ from stages.io.seeds import generator
 from stages.io.tables import write_json
 from stages.llm.adapters import add_adapter, check_adapter, load_adapter, store_adapter
 from stages.llm.card import llm_facts, model_card
+from stages.llm.live import Watch, nobody
 from stages.llm.load import Llm, load_llm
 from stages.llm.params import Labels
 from stages.llm.processes import ALONE, Processes
@@ -30,6 +31,7 @@ def train_step(
     scratch: Path,
     title: str,
     peers: Processes = ALONE,
+    watch: Watch = nobody,
 ) -> Tuned:
     """Trains the LLM's adapter on drawn rows of each phase; see `stages.llm.tune.tune`.
 
@@ -42,6 +44,7 @@ def train_step(
         scratch: where a cut run finds what it had.
         title: what the progress line says.
         peers: the processes that share the work.
+        watch: is told how training goes.
     """
     section, seed = settings.section, settings.seed
     train = [
@@ -59,6 +62,7 @@ def train_step(
         scratch=scratch,
         title=title,
         peers=peers,
+        watch=watch,
     )
 
 

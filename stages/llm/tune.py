@@ -19,6 +19,7 @@ from stages.io.errors import InputError
 from stages.io.scratch import keep, kept
 from stages.io.seeds import derived_seed, generator
 from stages.llm.adapters import trainable_parameters
+from stages.llm.live import Watch, nobody
 from stages.llm.load import Llm
 from stages.llm.packing import Group, collate, group_rows, pack, shuffled_batches
 from stages.llm.params import Score, Tuning
@@ -93,12 +94,16 @@ class _State:
         self.losses.append(loss)
         self.recent = [*self.recent, *zip(scores, labels, strict=True)][-_RECENT:]
 
-    def note(self) -> str:
-        """Returns the running loss and AUC for the progress line."""
+    def running(self) -> dict[str, float]:
+        """Returns the running loss and AUC; no AUC where recent rows have one class."""
         scores, labels = np.array(self.recent).T
-        running = auc(labels, scores)
-        note = f"loss {np.mean(self.losses[-16:]):.3f}"
-        return note + (f"  AUC {running:.3f}" if running is not None else "")
+        value = auc(labels, scores)
+        found = {"loss": float(np.mean(self.losses[-16:]))}
+        return found if value is None else {**found, "AUC": value}
+
+    def note(self) -> str:
+        """Returns the same for the progress line."""
+        return "  ".join(f"{name} {value:.3f}" for name, value in self.running().items())
 
 
 class AdapterOptimizer:
@@ -171,6 +176,7 @@ def tune(
     scratch: Path,
     title: str,
     peers: Processes = ALONE,
+    watch: Watch = nobody,
 ) -> Tuned:
     """Trains the adapter on BCE-with-logits of the score (BinLLM, Equation 6).
 
@@ -193,6 +199,7 @@ def tune(
         scratch: folder of the checkpoint; go on from what lies there.
         title: what the progress line says.
         peers: the processes that share the work; all call this with equal arguments.
+        watch: is told the running loss and AUC after each step, and each validation AUC.
 
     Raises:
         InputError: labels of one class only, where AUC has no meaning, or a loss that is no number.
@@ -231,12 +238,14 @@ def tune(
         rows = [row for group in steps[number] for row in group.rows]
         state.count(loss, scores, labels[rows].tolist())
         progress.advance(len(rows), state.note())
+        watch(state.rows, state.running())
         evaluated = state.step in evaluate_after
         if evaluated:
             entry = _evaluate(llm, valid, score, micro_tokens, peers, state)
             if not best or entry["auc"] > max(e["auc"] for e in state.curve):
                 best = optimizer.copy()
             state.curve.append(entry)
+            watch(state.rows, {"validation AUC": entry["auc"]})
             state.losses = []
         state.seconds = time.monotonic() - start
         due = evaluated or time.monotonic() - last_checkpoint >= CHECKPOINT_SECONDS

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stages.io.errors import InputError
@@ -152,12 +153,15 @@ def _code(codes: dict[int, str] | None, key: int, flips: Flips | None) -> str | 
     return flips(codes[key]) if flips else codes[key]
 
 
-def read_content(settings: PromptSettings, interactions: Path) -> Content:
+def read_content(
+    settings: PromptSettings, interactions: Path, rows: NDArray | None = None
+) -> Content:
     """Reads what a set of prompts shows.
 
     Args:
         settings: of the set.
         interactions: folder with the tables of items and of train rows.
+        rows: numbers of the rows that it is for; None for all.
 
     Raises:
         InputError: a table is missing, or the codes are those of other items.
@@ -180,7 +184,7 @@ def read_content(settings: PromptSettings, interactions: Path) -> Content:
     folder = settings.codes_folder
     user_codes, item_codes = read_codes(folder, form=form, untrained=untrained)
     unknown = {uid for uid, text in user_codes.items() if text == UNKNOWN}
-    row_codes = read_row_codes(folder, interactions, form=form, unknown=unknown)
+    row_codes = read_row_codes(folder, interactions, form=form, unknown=unknown, rows=rows)
     if item_codes.keys() != content.titles.keys():
         raise InputError(
             f"{settings.codes_folder}: codes of other items than in {interactions}; run `dvc repro`"
@@ -232,7 +236,12 @@ def read_titles(interactions: Path) -> dict[int, str]:
 
 
 def read_row_codes(
-    folder: Path, interactions: Path, *, form: Form, unknown: Collection[int]
+    folder: Path,
+    interactions: Path,
+    *,
+    form: Form,
+    unknown: Collection[int],
+    rows: NDArray | None = None,
 ) -> dict[int, str]:
     """Returns the text of users' codes as of each row, by row.
 
@@ -241,13 +250,17 @@ def read_row_codes(
         interactions: folder of the rows.
         form: how codes are written.
         unknown: users in whose place the word "unknown" stands.
+        rows: numbers of the rows that are wanted; None for all.
     """
-    table = read_table(folder / "rows.parquet", ROW_CODES).to_pydict()
-    texts = {row: WRITTEN[form](code) for row, code in zip(*table.values(), strict=True)}
+    table = read_table(folder / "rows.parquet", ROW_CODES)
+    if rows is not None:
+        table = table.filter(pc.is_in(table["row"], pa.array(rows)))
+    columns = table.to_pydict()
+    texts = {row: WRITTEN[form](code) for row, code in zip(*columns.values(), strict=True)}
     if unknown:
         for split in SPLITS:
-            rows = read_table(interactions / f"{split}.parquet", INTERACTIONS, ["row", "uid"])
-            pairs = zip(*rows.to_pydict().values(), strict=True)
+            known = read_table(interactions / f"{split}.parquet", INTERACTIONS, ["row", "uid"])
+            pairs = zip(*known.to_pydict().values(), strict=True)
             texts |= {row: UNKNOWN for row, uid in pairs if uid in unknown}
     return texts
 

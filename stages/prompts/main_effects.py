@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.linear_model import LogisticRegression
 
 from stages.io.errors import InputError
 
@@ -79,6 +78,8 @@ def fit_main_effects(
         raise InputError(
             f"train: {positive} of {len(labels)} rows are positive; a fit needs both labels"
         )
+    from sklearn.linear_model import LogisticRegression  # seconds, for who does fit alone
+
     model = LogisticRegression(C=c, tol=TOLERANCE, max_iter=10_000)
     model.fit(one_hot(users, items, n_users, n_items), labels)
     of_users, of_items = np.split(model.coef_[0], [n_users + 1])

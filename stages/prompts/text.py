@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from string import Formatter
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
 
 from stages.io.errors import InputError
 from stages.io.progress import Progress
 from stages.prompts.codes import WRITTEN, Form
+
+if TYPE_CHECKING:  # seconds, which `plan` does without
+    from transformers import PreTrainedTokenizerBase
 
 QUESTION = "Will the user like this item? Answer:"
 # A prompt is these parts in turn; one whose place has nothing to show is left out.
@@ -157,7 +159,7 @@ def _listed(row: Row) -> str | None:
 
 def build_prompts(
     rows: Sequence[Row],
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: "PreTrainedTokenizerBase",
     max_tokens: int,
     progress: Progress | None = None,
     wording: Sequence[str] = WORDING,
@@ -191,13 +193,15 @@ def build_prompts(
     return built
 
 
-def _lengths(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> list[int]:
+def _lengths(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[Prompt]) -> list[int]:
     texts = [prompt.prefix + prompt.suffix for prompt in prompts]
-    return list(map(len, tokenizer(texts)["input_ids"]))
+    # Counted where they are made: to hand over the ids as well takes as long again.
+    backend: Any = tokenizer
+    return list(map(len, backend.backend_tokenizer.encode_batch_fast(texts)))
 
 
 def _shorten(
-    row: Row, tokenizer: PreTrainedTokenizerBase, max_tokens: int, wording: Sequence[str]
+    row: Row, tokenizer: "PreTrainedTokenizerBase", max_tokens: int, wording: Sequence[str]
 ) -> tuple[int, Prompt, int]:
     """Drops as few of the oldest titles as needed; returns how many, the prompt, its length."""
     titles, codes = row.history, row.history_codes

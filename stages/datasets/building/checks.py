@@ -47,7 +47,7 @@ def check(built: Built, split: Split, *, keep_history: int | None, n_raw: int) -
         keep_history,
     )
     _check_boundaries(built.split, column["uid"], column["timestamp"], split.by_user)
-    _check_presence(built.split, column["label"], built.ratings)
+    _check_presence(built, column["label"])
 
 
 def _check_conservation(built: Built, n_raw: int) -> None:
@@ -145,17 +145,19 @@ def _check_boundaries(split: NDArray, uid: NDArray, timestamp: NDArray, by_user:
             )
 
 
-def _check_presence(split: NDArray, label: NDArray, ratings: tuple[float, float]) -> None:
+def _check_presence(built: Built, label: NDArray) -> None:
+    split, gone = built.split, _gone(built)
     for number, name in enumerate(SPLITS):
         if not (split == number).any():
             sizes = {other: int((split == k).sum()) for k, other in enumerate(SPLITS)}
             raise InputError(
                 f"preprocess: the {name} split is empty: {sizes}; choose another preprocess.split "
                 "(leave_last_out needs three rows per user), shares or month_edges"
+                + (f"; dropped before: {', '.join(gone)}" if gone else "")
             )
     if len(np.unique(label[split == 0])) < 2:
         one = int(label[split == 0][0])
-        low, high = ratings
+        low, high = built.ratings
         what = f"ratings from {low:g} to {high:g}" if low < high else f"every rating {low:g}"
         raise InputError(
             f"preprocess: all {int((split == 0).sum())} train rows have label {one} ({what}): "
@@ -227,11 +229,7 @@ def summary(built: Built, described: dict[str, Any], positive_from: float) -> st
     ]
     if built.drawn:
         parts.append(f"{built.drawn:,} rows of label 0 drawn")
-    gone = [f"{n:,} {reason.replace('_', ' ')}" for reason, n in built.dropped.items() if n]
-    if built.untitled:
-        place = next(k for k, text in enumerate(gone) if text.endswith(" without title"))
-        gone[place] += f" (items {', '.join(map(repr, built.untitled))})"
-    parts.append(f"dropped: {', '.join(gone) or 'none'}")
+    parts.append(f"dropped: {', '.join(_gone(built)) or 'none'}")
     if described["users_without_test_row"]:
         parts.append(f"{described['users_without_test_row']:,} users without a test row")
     if described["own_item_in_history"]:
@@ -243,6 +241,15 @@ def summary(built: Built, described: dict[str, Any], positive_from: float) -> st
     if odd:
         parts.append(f"{odd:,} titles with reserved characters, which were removed")
     return "; ".join(parts)
+
+
+def _gone(built: Built) -> list[str]:
+    """Returns how many rows were dropped, by reason, and the first items without title."""
+    gone = [f"{n:,} {reason.replace('_', ' ')}" for reason, n in built.dropped.items() if n]
+    if built.untitled:
+        place = next(k for k, text in enumerate(gone) if text.endswith(" without title"))
+        gone[place] += f" (items {', '.join(map(repr, built.untitled))})"
+    return gone
 
 
 def _n_own_item_in_history(built: Built) -> int:

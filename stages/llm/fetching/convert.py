@@ -1,36 +1,75 @@
 """Turns a GGUF file, or a folder's first layers, into a folder of safetensors and tokenizer."""
 
 import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import gguf
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import modeling_gguf_pytorch_utils as gguf_reading
 
 from stages.io.errors import InputError
+from stages.io.progress import Progress
 from stages.llm.fetching.folder import WEIGHTS, read_object
 
 # Traces of the machine and of the library's version, of which bytes must not depend.
 _TRACES = ("_model_name_or_path", "_name_or_path", "transformers_version")
+_LAYER = re.compile(r"blk\.(\d+)\.")  # in the name of a GGUF file's tensor
 
 
-def convert_gguf(gguf: Path, layers: int | None, folder: Path) -> None:
+def convert_gguf(path: Path, layers: int | None, folder: Path) -> None:
     """Converts a GGUF file: weights are dequantised once, here, and the tokenizer rebuilt.
 
     Args:
-        gguf: the file.
+        path: the file.
         layers: keep the first `layers` only; None for all.
         folder: a new folder to fill.
 
     Raises:
         InputError: the model has fewer layers.
     """
-    place: dict[str, Any] = {"gguf_file": gguf.name, "trust_remote_code": False}
-    config = _shortened(AutoConfig.from_pretrained(gguf.parent, **place), layers)
-    # Stays float32: a 4-bit level times its scale plus its offset has more digits than bfloat16.
-    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, config=config, **place)
+    place: dict[str, Any] = {"gguf_file": path.name, "trust_remote_code": False}
+    with _read_once(layers):
+        config = _shortened(AutoConfig.from_pretrained(path.parent, **place), layers)
+        # Stays float32: a 4-bit level times its scale plus its offset has more digits than
+        # bfloat16.
+        model: Any = AutoModelForCausalLM.from_pretrained(path.parent, config=config, **place)
+        AutoTokenizer.from_pretrained(path.parent, **place).save_pretrained(folder)
     model.hf_quantizer = None  # it would refuse to save
-    AutoTokenizer.from_pretrained(gguf.parent, **place).save_pretrained(folder)
     save_plain(model, folder)
+
+
+@contextmanager
+def _read_once(layers: int | None) -> Iterator[None]:
+    """Has the library read a file once, and dequantise what is kept alone, with our progress line.
+
+    By itself it reads the file for configuration, weights and tokenizer anew, ten seconds each, and
+    dequantises all layers, behind a bar that fills a log.
+    """
+
+    def kept(tensors: Sequence[Any], **_: Any) -> Iterator[Any]:
+        of_layers = [(tensor, _LAYER.match(tensor.name)) for tensor in tensors]
+        wanted = [
+            tensor
+            for tensor, layer in of_layers
+            if layer is None or layers is None or int(layer[1]) < layers
+        ]
+        progress = Progress("dequantise", len(wanted), "tensors")
+        for tensor in wanted:
+            yield tensor
+            progress.advance(1)
+        progress.close()
+
+    with (
+        patch.object(gguf_reading, "tqdm", kept),
+        patch.object(gguf, "GGUFReader", lru_cache(gguf.GGUFReader)),
+    ):
+        yield
 
 
 def keep_layers(source: Path, layers: int, folder: Path) -> None:
