@@ -110,7 +110,7 @@ class AdapterOptimizer:
     """AdamW on a float32 copy of the adapter's weights, all of them in one vector.
 
     Where the LLM computes in bfloat16, small steps would be lost in its own weights. One vector,
-    since hundreds of small tensors cost six times as long (`python -m benchmarks.optimizer`).
+    since hundreds of small tensors take longer (`python -m benchmarks.optimizer`).
 
     Attributes:
         masters: the weights by name, float32 views of the vector.
