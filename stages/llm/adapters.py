@@ -178,10 +178,10 @@ def check_adapter(folder: Path) -> set[str]:
         InputError: no adapter file, one that is no longer as it was written, no tensors in it,
             numbers that are not finite, or all of the `lora_B` are zero.
     """
-    check_digests(folder)
     path = folder / WEIGHTS
     if not path.is_file():
         raise InputError(f"{path}: no such file; run `dvc repro`")
+    check_digests(folder)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
