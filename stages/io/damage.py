@@ -35,14 +35,7 @@ def check_digest(path: Path) -> None:
     Raises:
         InputError: the file, or `sha256.json`, is damaged.
     """
-    listing = path.parent / DIGESTS
-    try:
-        known = json.loads(listing.read_text(encoding="utf-8"))
-        expected = known.get(path.name) if path.is_file() else None
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise damaged(listing, f"no list of digests: {error}") from None
+    expected = _listed(path.parent).get(path.name) if path.is_file() else None
     if expected is None:
         return
     found = _sha256(path)
@@ -54,10 +47,29 @@ def check_digests(folder: Path) -> None:
     """Compares all files of a folder with its `sha256.json`, where there is one.
 
     Raises:
-        InputError: a file that it names is damaged.
+        InputError: a file that it names is damaged or gone.
     """
+    present = {path.name for path in folder.glob("*")}
+    for name in sorted(_listed(folder)):
+        # Names of a damaged list may be anything: none is joined to a path.
+        if "/" not in name and name not in present:
+            raise damaged(folder / DIGESTS, f"it names {name!r}, which is gone")
     for path in sorted(folder.glob("*")):
         check_digest(path)
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """Returns file -> SHA-256, as the folder's `sha256.json` says; nothing where there is none."""
+    listing = folder / DIGESTS
+    try:
+        known = json.loads(listing.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(listing, f"no list of digests: {error}") from None
+    if not isinstance(known, dict):
+        raise damaged(listing, "no list of digests: expected a JSON object")
+    return known
 
 
 def damaged(path: Path, reason: str) -> InputError:

@@ -1,12 +1,14 @@
 """LoRA adapters: put a new one on the LLM, save, check and reload."""
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import Linear
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -103,7 +105,7 @@ def load_adapter(llm: Llm, folder: Path, *, trainable: bool = False) -> Llm:
     Raises:
         InputError: the folder holds no adapter, an empty or damaged one, or one for another LLM.
     """
-    check_adapter(folder)
+    names = check_adapter(folder)
     try:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # PEFT only warns of missing keys
@@ -113,6 +115,7 @@ def load_adapter(llm: Llm, folder: Path, *, trainable: bool = False) -> Llm:
     except Exception as error:  # whatever the library raises, the cause is the files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{folder}: does not fit this LLM: {reason}") from None
+    _refuse_half_used(model, names, folder)
     if not trainable:
         merge_lora(model)
         return Llm(model, llm.tokenizer, llm.answer_ids, llm.device)
@@ -144,12 +147,36 @@ def store_adapter(llm: Llm, weights: Mapping[str, Tensor], folder: Path) -> None
     name_base(folder / "adapter_config.json", llm_facts(Path(llm.causal_lm.name_or_path)))
 
 
-def check_adapter(folder: Path) -> None:
+def _refuse_half_used(model: PeftModel, names: Collection[str], folder: Path) -> None:
+    """Refuses an adapter whose configuration leaves out tensors of its file, or all they say.
+
+    PEFT warns of tensors that it misses, but not of those that it has no layer for.
+    """
+    known = {name.replace(".default.", ".") for name, _ in model.named_parameters()}
+    unused = sorted(set(names) - known)
+    if unused:
+        raise InputError(
+            f"{folder}: adapter_config.json adapts no layer for {unused[0]} and "
+            f"{len(unused) - 1} more tensors of {WEIGHTS}"
+        )
+    layers = (layer for layer in model.modules() if isinstance(layer, Linear))
+    for scale in (layer.scaling["default"] for layer in layers):
+        if scale == 0 or not math.isfinite(scale):
+            raise InputError(
+                f"{folder}: adapter_config.json scales the adapter by {scale}; "
+                "expected lora_alpha / r, a number other than 0"
+            )
+
+
+def check_adapter(folder: Path) -> set[str]:
     """Refuses an adapter that is missing, damaged, or whose product is zero: it changes nothing.
 
+    Returns:
+        The names of its tensors.
+
     Raises:
-        InputError: no adapter file, one that is no longer as it was written, no tensors in it, or
-            all of the `lora_B` are zero.
+        InputError: no adapter file, one that is no longer as it was written, no tensors in it,
+            numbers that are not finite, or all of the `lora_B` are zero.
     """
     check_digests(folder)
     path = folder / WEIGHTS
@@ -159,8 +186,12 @@ def check_adapter(folder: Path) -> None:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise damaged(path, f"no safetensors file: {error}") from None
-    if not any(tensor.abs().max() > 0 for name, tensor in tensors.items() if "lora_B" in name):
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor.float()).all():
+            raise InputError(f"{path}: {name} holds numbers that are not finite")
+    if not any(tensor.float().any() for name, tensor in tensors.items() if "lora_B" in name):
         raise InputError(f"{path}: the adapter is empty ({len(tensors)} tensors, all lora_B zero)")
+    return set(tensors)
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:

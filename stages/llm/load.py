@@ -54,7 +54,8 @@ def load_llm(folder: Path, *, precision: Precision = "auto") -> Llm:
         precision: type of the weights; `auto` chooses by what the hardware multiplies natively.
 
     Raises:
-        InputError: the folder holds no LLM, or a damaged one, its answers " Yes" and " No" are no
+        InputError: the folder holds no LLM, or a damaged one, or weights that its configuration
+            leaves out, its answers " Yes" and " No" are no
             single tokens, its tokenizer has ids beyond its embeddings, or its head is more than
             one matrix product.
     """
@@ -94,6 +95,12 @@ def _load_model(folder: Path, dtype: torch.dtype) -> Any:
     missing = sorted(report["missing_keys"])  # they would be random numbers
     if missing:
         raise InputError(f"{folder}: its weights lack {missing[0]} and {len(missing) - 1} more")
+    unused = sorted(report["unexpected_keys"])  # a configuration of fewer layers, say
+    if unused:
+        raise InputError(
+            f"{folder}: config.json has no place for {unused[0]} and {len(unused) - 1} more of its "
+            "weights"
+        )
     return model
 
 
