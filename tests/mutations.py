@@ -1,5 +1,6 @@
 """Seeded damage for the fuzzers: to bytes, to rows of a text file, to values of JSON."""
 
+import copy
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -201,7 +202,7 @@ def _place(root: Any, rng: random.Random) -> tuple[Any, Any]:
 
 
 def _replace(place: Any, key: Any, rng: random.Random) -> None:
-    place[key] = rng.choice(JSON_VALUES)
+    place[key] = copy.deepcopy(rng.choice(JSON_VALUES))
 
 
 def _remove(place: Any, key: Any, rng: random.Random) -> None:
@@ -209,7 +210,8 @@ def _remove(place: Any, key: Any, rng: random.Random) -> None:
 
 
 def _wrap(place: Any, key: Any, rng: random.Random) -> None:
-    place[key] = rng.choice(([place[key]], {"a": place[key]}, [place[key]] * 2))
+    inner = place[key]
+    place[key] = rng.choice(([inner], {"a": inner}, [inner, copy.deepcopy(inner)]))
 
 
 def _unwrap(place: Any, key: Any, rng: random.Random) -> None:
@@ -224,7 +226,7 @@ def _rename(place: Any, key: Any, rng: random.Random) -> None:
     if isinstance(place, dict):
         place[rng.choice((f"{key}x", key.upper(), "", "a", f" {key}"))] = place.pop(key)
     else:
-        place.append(place[key])
+        place.append(copy.deepcopy(place[key]))
 
 
 def _swap(place: Any, key: Any, rng: random.Random) -> None:
@@ -241,7 +243,7 @@ def _nudge(place: Any, key: Any, rng: random.Random) -> None:
     elif isinstance(value, str):
         place[key] = rng.choice((value + "x", value[:-1], value.upper(), f" {value} "))
     else:
-        place[key] = rng.choice(JSON_VALUES)
+        _replace(place, key, rng)
 
 
 def _bury(place: Any, key: Any, rng: random.Random) -> None:

@@ -210,7 +210,8 @@ def plainly_merged(base: Tensors, folder: Path) -> Tensors:
         if part == "B.weight":
             a, b = (tensors[name.replace("lora_B", f"lora_{it}")] for it in "AB")
             rank = math.sqrt(len(a)) if config.get("use_rslora") else len(a)
-            product = b.astype(np.float64) @ a.astype(np.float64) * config["lora_alpha"] / rank
+            scale = config.get("lora_alpha", 8) / rank  # PEFT's default
+            product = b.astype(np.float64) @ a.astype(np.float64) * scale
             merged[f"{layer}.weight"] = base[f"{layer}.weight"] + product
     return merged
 
