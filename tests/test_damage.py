@@ -5,6 +5,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,8 +50,8 @@ def adapter(tiny_llm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """A trained adapter's folder, written as `train_lora` writes it."""
     folder = tmp_path_factory.mktemp("damage") / "adapter"
     llm = load_llm(tiny_llm_folder, precision="float32")
-    sizes = {"rank": 2, "alpha": 2, "dropout": 0.0, "targets": ["q_proj"], "last_layers": None}
-    llm = add_adapter(llm, **sizes, seed=1)  # type: ignore[arg-type]
+    sizes = {"rank": 2, "alpha": 2, "dropout": 0.0, "targets": ["q_proj", "up_proj"]}
+    llm = add_adapter(llm, **sizes, last_layers=None, seed=1)  # type: ignore[arg-type]
     weights = {name: p.detach() + 0.1 for name, p in trainable_parameters(llm.model).items()}
     with replacing(folder) as partial:
         store_adapter(llm, weights, partial)
@@ -100,29 +101,44 @@ def test_an_adapter_is_verified_where_it_is_read(
     check_adapter(adapter)
 
 
-def test_an_adapter_of_other_make_is_one_line_whatever_is_wrong_with_it(
-    adapter: Path, tiny_llm_folder: Path, tmp_path: Path, fuzz_inputs: int
-) -> None:
-    """Without `sha256.json`, as PEFT alone would write it."""
-    llm = load_llm(tiny_llm_folder, precision="float32")
+@pytest.fixture
+def unlisted(adapter: Path, tmp_path: Path) -> Path:
+    """The adapter without `sha256.json`, as PEFT alone would write it."""
     folder = tmp_path / "adapter"
     shutil.copytree(adapter, folder)
     (folder / DIGESTS).unlink()
-    rng, refused = random.Random(3), 0
-    names = ("adapter_model.safetensors", "adapter_config.json")
-    sound = {name: (folder / name).read_bytes() for name in names}
-    for number in range(fuzz_inputs // 3):
-        path = folder / names[number % 2]
-        raw = mutated(sound[path.name], rng)
-        path.write_bytes(raw)
-        try:
-            load_adapter(llm, folder)
-        except InputError as error:
-            refused += 1
-            assert "\n" not in str(error), number
-        path.write_bytes(sound[path.name])
-        llm = load_llm(tiny_llm_folder, precision="float32") if number % 10 == 0 else llm
-    assert refused > fuzz_inputs // 10
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"target_modules": ["q_proj"]}, "adapts no layer for .*up_proj.* and 3 more tensors"),
+        ({"exclude_modules": ["q_proj"]}, "adapts no layer for .*q_proj.* and 3 more tensors"),
+        ({"layers_to_transform": [0]}, r"adapts no layer for .*layers\.1\..* and 3 more tensors"),
+        ({"lora_alpha": 0}, r"scales the adapter by 0\.0; expected lora_alpha / r"),
+        ({"lora_alpha": float("nan")}, "scales the adapter by nan"),
+        ({"use_dora": True}, "does not fit this LLM"),
+    ],
+)
+def test_an_adapter_that_its_configuration_uses_in_part_is_refused(
+    unlisted: Path, tiny_llm_folder: Path, changes: dict[str, Any], expected: str
+) -> None:
+    path = unlisted / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    for trainable in (True, False):
+        with pytest.raises(InputError, match=expected) as caught:
+            load_adapter(load_llm(tiny_llm_folder), unlisted, trainable=trainable)
+        assert str(caught.value).startswith(f"{unlisted}: ") and str(caught.value).isprintable()
+
+
+def test_an_adapter_of_numbers_that_are_not_finite_is_refused(unlisted: Path) -> None:
+    path = unlisted / "adapter_model.safetensors"
+    tensors = load_file(path)
+    tensors[min(tensors)][0, 0] = np.nan
+    save_file(tensors, path)
+    with pytest.raises(InputError, match=r"lora_A\.weight holds numbers that are not finite"):
+        check_adapter(unlisted)
 
 
 def mutated(raw: bytes, rng: random.Random) -> bytes:
@@ -201,6 +217,16 @@ def test_a_table_cut_short_is_one_line(tmp_path: Path, size: int) -> None:
     raw = (tmp_path / "t.parquet").read_bytes()
     (tmp_path / "t.parquet").write_bytes(raw[:size])
     refuse(lambda: read_table(tmp_path / "t.parquet", PREDICTIONS), tmp_path / "t.parquet")
+
+
+def test_a_file_that_is_gone_is_noticed_by_the_list_of_digests(adapter: Path) -> None:
+    """A tokenizer without its settings, for one, would load all the same, as another."""
+    path = adapter / "adapter_config.json"
+    sound = path.read_bytes()
+    path.unlink()
+    refuse(lambda: check_digests(adapter), adapter / DIGESTS)
+    path.write_bytes(sound)
+    check_digests(adapter)
 
 
 def test_a_damaged_list_of_digests_is_one_line(tmp_path: Path) -> None:

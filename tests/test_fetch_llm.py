@@ -4,7 +4,6 @@ import hashlib
 import http.server
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -372,58 +371,17 @@ def test_a_failure_leaves_the_earlier_folder_as_it_was(random_llm: Path, tmp_pat
     assert [path.name for path in target.parent.iterdir()] == ["llm"]
 
 
-def small_llm(folder: Path) -> Path:
+def small_llm(folder: Path, layers: int = 1) -> Path:
     """A tiny Llama with a tokenizer of bytes and the two answers: quickly loaded."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     merges = [("Ġ", "Y"), ("ĠY", "e"), ("ĠYe", "s"), ("Ġ", "N"), ("ĠN", "o")]
     words = [*alphabet, *("".join(pair) for pair in merges)]
     tokenizer = byte_tokenizer(folder)
     tokenizer.model = models.BPE({word: i for i, word in enumerate(words)}, merges)
-    saved(folder, LlamaConfig(**TINY_LLAMA | {"vocab_size": len(words), "num_hidden_layers": 1}))
+    sizes = {"vocab_size": len(words), "num_hidden_layers": layers}
+    saved(folder, LlamaConfig(**TINY_LLAMA | sizes))
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
     return folder
-
-
-ODD_JSON = (None, -1, 0, 1, True, 1.5, "", "x", [], {}, [1], {"a": 1}, 10**9, 10**30, "../x")
-
-
-def mutated_folder(folder: Path, name: str, rng: random.Random) -> None:
-    """Changes a value of a JSON file, or some bytes of any."""
-    path = folder / name
-    if path.suffix == ".json" and rng.random() < 0.8:
-        content = json.loads(path.read_text())
-        place, key = content, rng.choice(sorted(content))
-        while isinstance(place[key], dict) and place[key] and rng.random() < 0.7:
-            place = place[key]
-            key = rng.choice(sorted(place))
-        if rng.random() < 0.2:
-            del place[key]
-        else:
-            place[key] = rng.choice(ODD_JSON)
-        path.write_text(json.dumps(content))
-        return
-    raw = bytearray(path.read_bytes())
-    for _ in range(rng.choice((1, 2, 5))):
-        at = rng.randrange(min(len(raw), 400) or 1)
-        raw[at : at + rng.randrange(3)] = rng.randbytes(rng.randrange(3))
-    path.write_bytes(raw if rng.random() < 0.9 else raw[: rng.randrange(len(raw))])
-
-
-def test_a_mutated_folder_gives_an_llm_or_one_line(tmp_path: Path, fuzz_inputs: int) -> None:
-    sound, rng, refused = small_llm(tmp_path / "sound"), random.Random(21), 0
-    names = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
-    fetch(sound, tmp_path)
-    for number in range(fuzz_inputs // 3):
-        folder = tmp_path / "mutated"
-        shutil.copytree(sound, folder)
-        mutated_folder(folder, rng.choice(names), rng)
-        try:
-            load_llm(fetch(folder, tmp_path, layers=rng.choice((None, None, 1))))
-        except InputError as error:
-            refused += 1
-            assert str(error).isprintable() and len(str(error)) <= 620, number
-        shutil.rmtree(folder)
-    assert refused > fuzz_inputs // 10
 
 
 @pytest.mark.parametrize("key", ["num_hidden_layers", "hidden_size", "vocab_size", "head_dim"])
@@ -433,6 +391,23 @@ def test_a_config_of_a_far_larger_model_is_refused_before_it_is_built(
     config = json.loads((random_llm / "config.json").read_text())
     (random_llm / "config.json").write_text(json.dumps(config | {key: 10**9}))
     refuse(random_llm, tmp_path, f"{key} = 1000000000, and the weights hold")
+
+
+def test_a_config_of_fewer_layers_than_the_weights_hold_is_refused(tmp_path: Path) -> None:
+    folder = small_llm(tmp_path / "small", layers=2)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
+    refuse(folder, tmp_path, r"config\.json has no place for model\.layers\.1\..* and 8 more")
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, odd: float) -> None:
+    """Also where no checked prompt meets them: in the embedding of one rare token."""
+    folder = small_llm(tmp_path / "small")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.embed_tokens.weight"][7, 3] = odd
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    refuse(folder, tmp_path, r"model\.embed_tokens\.weight holds numbers that are not finite")
 
 
 # A Hub id, against a server on this machine that answers as the Hub does.

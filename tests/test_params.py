@@ -8,9 +8,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
+import yaml
 from pydantic import Field, TypeAdapter
 from ruamel.yaml import YAML
 
@@ -411,6 +412,59 @@ def test_a_top_level_key_that_nothing_reads_is_refused(
 ODD_VALUES = (
     *("", "null", "-1", "[]", "{}", "[[", "'", '"', "&a *a", "!!x", "~", ".inf", LARGE, "1e999"),
     *("|", ">", "%", "@", "`", "\t", "\x07", "\u2028", "é", "on", "0x10", "2020-13-01"),
+    *(
+        "010",
+        "0o17",
+        "1_000",
+        "+1",
+        "1.",
+        ".5",
+        "1e-05",
+        "1E5",
+        "12e03",
+        "1:30",
+        "yes",
+        "Null",
+        "TRUE",
+    ),
+    *(
+        "!!str 1",
+        "!!int '1'",
+        "&a 1",
+        "*a",
+        "<<: *a",
+        "{a: 1}",
+        "[1, [2]]",
+        "- 1",
+        "? a",
+        "---",
+        "...",
+    ),
+    *(
+        "# a",
+        " #a",
+        "\ufeff",
+        "\0",
+        "'1'",
+        '"\\x31"',
+        "2020-01-31",
+        "1 2",
+        "fast",
+        "false",
+        "null: 1",
+    ),
+    *(
+        "[" * 40,
+        "{a: " * 40,
+        "[" * 40 + "]" * 40,
+        "'a\nb'",
+        "=",
+        "0b1",
+        "-0",
+        "0.0",
+        "1e400",
+        "-.inf",
+    ),
 )
 
 
@@ -421,8 +475,8 @@ def mutated(text: str, rng: random.Random) -> bytes:
         place = rng.randrange(len(lines))
         key, colon, value = lines[place].partition(": ")
         odd = rng.choice(ODD_VALUES)
-        kind = rng.randrange(7)
-        if kind == 0:
+        kind = rng.randrange(9)
+        if kind == 0 or kind > 6:
             lines[place] = f"{key}{colon}{odd}"
         elif kind == 1:
             at = rng.randrange(len(lines[place]) + 1)
@@ -436,31 +490,81 @@ def mutated(text: str, rng: random.Random) -> bytes:
         elif kind == 5:
             lines[place] = f"{key}x{colon}{value}"
         lines = lines or [""]
-    raw = bytearray("\n".join(lines).encode("utf-8", "surrogatepass"))
+    if rng.random() < 0.1:
+        one, other = rng.randrange(len(lines)), rng.randrange(len(lines))
+        lines[one:other] = [line[rng.randrange(3) :] for line in lines[one:other]]
+        lines += rng.choice(([], lines, ["---", *lines], ["..."]))
+    end = rng.choice(("\r\n", "\r", "\n\n", "\u2028")) if rng.random() < 0.05 else "\n"
+    raw = bytearray(end.join(lines).encode("utf-8", "surrogatepass"))
     if rng.random() < 0.2 and raw:
         raw[rng.randrange(len(raw))] = rng.randrange(256)
     return bytes(raw)
 
 
-def test_a_mutated_file_gives_valid_params_or_one_line(tmp_path: Path, fuzz_inputs: int) -> None:
-    rng, path, refused = random.Random(11), tmp_path / "params.yaml", 0
-    readers: list[Callable[[], object]] = [
-        lambda: load_section(Tune, "tune", path),
-        lambda: load_section(Both, "deep", path, changes={"names": ["c"]}, changed_in="sets.a"),
-        lambda: entries("sets", path),
-        *(lambda key=key: load_shared(key, path) for key in ("seed", "compress", "dataset", "llm")),
-    ]
+class Core(yaml.SafeLoader):
+    """Another program's reader, told YAML 1.2's core schema, and `1_000` as DVC reads it."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+def core(kind: str, pattern: str, first: str, construct: Callable[[str], Any]) -> None:
+    tag = f"tag:yaml.org,2002:{kind}"
+    Core.add_implicit_resolver(tag, re.compile(rf"({pattern})$"), [*first])
+    Core.add_constructor(tag, lambda loader, node: construct(loader.construct_scalar(node)))
+
+
+def whole(text: str) -> int:
+    return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
+
+
+FRACTION = r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+core("null", "~|null|Null|NULL|", "~nN", lambda text: None)
+Core.yaml_implicit_resolvers[""] = Core.yaml_implicit_resolvers["~"]
+core("bool", "true|True|TRUE|false|False|FALSE", "tTfF", lambda text: text[0] in "tT")
+core("int", "[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789", whole)
+core("float", FRACTION, "-+.0123456789", float)
+
+
+def plainly(raw: bytes) -> Any:
+    """Returns what the file says by the other reader; None where that does not read it."""
+    try:
+        return yaml.load(raw.decode("utf-8"), Core)
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError):
+        return None
+
+
+def test_a_mutated_file_gives_the_params_that_it_holds_or_one_line(
+    tmp_path: Path, fuzz_inputs: int
+) -> None:
+    rng, path, refused, compared = random.Random(11), tmp_path / "params.yaml", 0, 0
+    readers: dict[str, Callable[[], Any]] = {
+        "tune": lambda: load_section(Tune, "tune", path).model_dump(),
+        "deep": lambda: load_section(
+            Both, "deep", path, changes={"names": ["c"]}, changed_in="sets.a"
+        ).model_dump(),
+        "sets": lambda: entries("sets", path),
+        "llm": lambda: load_shared("llm", path).model_dump(),
+        "seed": lambda: load_shared("seed", path),
+        "compress": lambda: load_shared("compress", path),
+        "dataset": lambda: load_shared("dataset", path),
+    }
     for number in range(fuzz_inputs):
-        path.write_bytes(mutated(GOOD, rng))
-        for read in readers:
+        path.write_bytes(raw := mutated(GOOD, rng))
+        said = plainly(raw)
+        for key, read in readers.items():
             try:
-                read()
+                found = read()
             except InputError as error:
                 refused += 1
                 message = str(error)
                 assert message.startswith(f"{path}: ") and message.isprintable(), number
                 assert len(message) <= 620, number
-    assert fuzz_inputs < refused < fuzz_inputs * len(readers)
+                continue
+            if said is not None:
+                expected = {**said[key], "names": ["c"]} if key == "deep" else said[key]
+                assert (found, type(found)) == (expected, type(expected)), raw
+                compared += 1
+    assert fuzz_inputs < refused < fuzz_inputs * len(readers) and compared > fuzz_inputs
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:

@@ -176,6 +176,14 @@ def test_parquet_in_capitals_is_parquet(tmp_path: Path) -> None:
     assert read(tmp_path, names(interactions="I.PARQUET")).interactions.num_rows == 1
 
 
+def test_an_empty_id_is_refused_in_parquet_as_in_text(tmp_path: Path) -> None:
+    fill(tmp_path, "user,item,rating,timestamp\na,1,4,7\n,1,4,8\n")
+    assert "row 2 of the data has no 'user'" in refusal(tmp_path)
+    columns = {"user": ["a", ""], "item": [1, 1], "rating": [4, 4], "timestamp": [7, 8]}
+    pq.write_table(pa.table(columns), tmp_path / "i.parquet")
+    assert "row 2 of the data has no 'user'" in refusal(tmp_path, names(interactions="i.parquet"))
+
+
 def test_recboles_files_are_read_by_the_names_before_the_colon(tmp_path: Path) -> None:
     head = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
     (tmp_path / "x.inter").write_text(head + "1\t7\t5\t10.0\n2\t7\t1\t11\n")

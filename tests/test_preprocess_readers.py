@@ -131,6 +131,17 @@ def test_a_bad_line_costs_itself_and_is_counted_and_named(
     assert f"{REVIEWS}: line 3: " in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("odd", ["null", " null", "null\r", "true", "7", '"x"', "[null]"])
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_line_that_is_no_object_is_a_broken_one(tmp_path: Path, odd: str, before: int) -> None:
+    """Where one is `null` before any object, Arrow's reader ends the process."""
+    lines = [review(n) for n in range(5)]
+    write(tmp_path, [*lines[:before], odd, *lines[before:]], [book(n) for n in range(5)])
+    rows, counts = read_rows(tmp_path)
+    assert [row["user"] for row in rows] == [f"U{n}" for n in range(5)]
+    assert counts["review_lines_broken"] == 1
+
+
 def test_a_last_line_without_end_counts_and_a_cut_one_is_broken(tmp_path: Path) -> None:
     lines = [review(n) for n in range(5)]
     write(tmp_path, lines, [book(n) for n in range(5)], end="")

@@ -171,9 +171,14 @@ def _read_parquet(path: Path, columns: Sequence[str], texts: Collection[str]) ->
     for place, name in enumerate(columns):
         values = plain(table[name], path)
         if name in texts:
-            values = cast(values, pa.string(), path, f"{name} as text")
+            values = _without_empty(cast(values, pa.string(), path, f"{name} as text"))
         table = table.set_column(place, name, values)
     return table
+
+
+def _without_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Returns texts, null where they are empty: a text file cannot tell the one from the other."""
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
 
 
 def plain(values: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
@@ -295,8 +300,7 @@ def _split_by_csv(
         keep()
     table = {}
     for (place, kind), kept in zip(types.items(), pieces, strict=True):
-        texts = pa.chunked_array(kept, pa.string())
-        texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+        texts = _without_empty(pa.chunked_array(kept, pa.string()))
         table[str(place)] = cast(texts, kind, path, f"column {place + 1} of type {kind}")
     return pa.table(table)
 

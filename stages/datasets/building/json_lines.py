@@ -165,6 +165,8 @@ class LineParser:
 
     def _parse_at_once(self, block: bytes) -> pa.Table | None:
         """Parses with Arrow; None where it cannot, or found other rows than there are lines."""
+        if not _begin_as_objects(block):
+            return None
         try:
             block.decode("utf-8")  # Arrow does not look at bytes of fields that nobody wants
         except UnicodeDecodeError:
@@ -256,6 +258,13 @@ class LineParser:
             f"{name} ({kind})" for name, kind in self.fields.items() if name not in self.optional
         )
         self.counts.note(self.path, line, f"expected {wanted}")
+
+
+def _begin_as_objects(block: bytes) -> bool:
+    """Whether every line begins with a brace: where one is `null`, Arrow ends the process."""
+    if block.count(b"\r") != block.count(b"\r\n"):  # Arrow parts lines there as well
+        return False
+    return block.startswith(b"{") and block.count(b"\n{") + 1 == block.count(b"\n")
 
 
 def _has_lone_surrogate(value: str | float | None) -> bool:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers.utils import logging
 
 from stages.io.archives import extract
@@ -17,7 +18,7 @@ from stages.llm.fetching import hub
 from stages.llm.fetching.convert import complete_tokenizer, convert_gguf, keep_layers
 from stages.llm.fetching.folder import INDEX, digest_of, files_of, layers_of, parameters_of
 from stages.llm.fetching.origin import Hub, LlmWheel, public_name, resolve
-from stages.llm.load import load_llm
+from stages.llm.load import Llm, load_llm
 from stages.prompts.tokenizer import token_limit
 
 
@@ -98,12 +99,22 @@ def _complete(folder: Path, source: str) -> None:
     """Completes the tokenizer and loads all of it once: what will not do later is told now.
 
     Raises:
-        InputError: see `load_llm`; or the LLM says no limit, or no adapter can be put on it.
+        InputError: see `load_llm`; or the LLM says no limit, no adapter can be put on it, or its
+            weights are no finite numbers.
     """
     try:
         complete_tokenizer(folder)
         token_limit(folder)
-        linear_layers(load_llm(folder))
+        llm = load_llm(folder)
+        linear_layers(llm)
+        _check_finite(llm, folder)
     except InputError as error:
         # The folder has another name than it will have, and its maker's name says more.
         raise InputError(str(error).replace(str(folder), source)) from None
+
+
+def _check_finite(llm: Llm, folder: Path) -> None:
+    """Refuses weights among which one is no number: it may be of a token that few prompts hold."""
+    for name, weight in llm.model.named_parameters():
+        if not torch.isfinite(weight).all():
+            raise InputError(f"{folder}: {name} holds numbers that are not finite")
