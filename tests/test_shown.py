@@ -134,7 +134,7 @@ def in_a_terminal(folder: Path, words: list[str]) -> list[str]:
 def test_make_repro_ends_with_the_table_and_make_show_prints_it() -> None:
     plan = ["make", "-n", "-o", ".venv/installed"]
     for target, expected in (
-        ("repro", ["python -m stages.io.recovery", "dvc repro"]),
+        ("repro", ["python -m stages.io.recovery", "TABLE_FOLLOWS=1 dvc repro"]),
         ("show", []),
     ):
         done = subprocess.run([*plan, target], cwd=ROOT, capture_output=True, text=True, check=True)
