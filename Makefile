@@ -9,7 +9,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 repro: .venv/installed
 	python -m stages.io.recovery
-	dvc repro
+	TABLE_FOLLOWS=1 dvc repro
 	@python -m stages.measures
 
 show: .venv/installed

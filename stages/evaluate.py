@@ -4,8 +4,11 @@ Reads the rows that `plan` has listed, their scores, costs and facts, and the te
 metrics/main.json (the headline), metrics/evaluate.json (the table, with slices and differences),
 metrics/table.csv, metrics/plots/{roc,slices}.csv and, to data/evaluation/, table.json (with
 seconds), table.md, methods.png and warm_cold.png; prints the table, as `make show` does at any
-time. Scores nothing; removes what an earlier run left of rows that are gone.
+time, unless TABLE_FOLLOWS is set, as by `make repro`, which ends with it. Scores nothing; removes
+what an earlier run left of rows that are gone.
 """
+
+import os
 
 from stages.io.command import start
 from stages.io.outputs import replacing
@@ -42,7 +45,8 @@ def main() -> None:
     write_json(recorded(table), TABLE)
     write_json(headline(table, distinct), HEADLINE)
     remove_other_rows(planned)
-    print(summary_table(table))
+    if "TABLE_FOLLOWS" not in os.environ:
+        print(summary_table(table))
 
 
 if __name__ == "__main__":

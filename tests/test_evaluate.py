@@ -383,6 +383,15 @@ def test_an_undefined_metric_is_left_out(folder: Path, test_rows: pd.DataFrame) 
     assert Path("metrics/plots/roc.csv").read_text() == "method,fpr,tpr\n"
 
 
+def test_where_make_prints_the_table_the_stage_leaves_it_to_that(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "TABLE_FOLLOWS=1 dvc repro\n" in (ROOT / "Makefile").read_text()
+    monkeypatch.setenv("TABLE_FOLLOWS", "1")
+    evaluate()
+    assert capsys.readouterr().out == "" and paths.HEADLINE.is_file()
+
+
 def test_the_stage_prints_a_table_that_says_who_is_better(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -136,7 +136,7 @@ def test_make_repro_ends_with_the_table_and_make_show_prints_it() -> None:
     env = {k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
     plan = ["make", "-n", "-o", ".venv/installed"]
     for target, expected in (
-        ("repro", ["python -m stages.io.recovery", "dvc repro"]),
+        ("repro", ["python -m stages.io.recovery", "TABLE_FOLLOWS=1 dvc repro"]),
         ("show", []),
     ):
         done = subprocess.run(

@@ -21,7 +21,7 @@ from stages.io.tables import (
     read_table,
 )
 from stages.prompts.codes import READ, WRITTEN, Form
-from stages.prompts.main_effects import AVERAGE, fit_main_effects, levels
+from stages.prompts.main_effects import AVERAGE, MainEffects, fit_main_effects, levels
 from stages.prompts.settings import PromptSettings
 from stages.prompts.text import UNKNOWN, WORDING, Row, code_texts
 
@@ -154,7 +154,10 @@ def _code(codes: dict[int, str] | None, key: int, flips: Flips | None) -> str | 
 
 
 def read_content(
-    settings: PromptSettings, interactions: Path, rows: NDArray | None = None
+    settings: PromptSettings,
+    interactions: Path,
+    rows: NDArray | None = None,
+    effects: MainEffects | None = None,
 ) -> Content:
     """Reads what a set of prompts shows.
 
@@ -162,6 +165,7 @@ def read_content(
         settings: of the set.
         interactions: folder with the tables of items and of train rows.
         rows: numbers of the rows that it is for; None for all.
+        effects: those of all train rows; None to fit them here, where rates are shown.
 
     Raises:
         InputError: a table is missing, or the codes are those of other items.
@@ -176,7 +180,7 @@ def read_content(
     )
     if "rates" in fields:
         train = read_table(interactions / "train.parquet", INTERACTIONS, ["uid", "iid", "label"])
-        users, items = rates_by_id(train, section.rate_c)
+        users, items = rates_by_id(train, section.rate_c, effects)
         content = replace(content, user_rates=users, item_rates=items)
     if settings.codes_folder is None or "codes" not in fields:
         return content
@@ -192,11 +196,20 @@ def read_content(
     return replace(content, user_codes=user_codes, item_codes=item_codes, row_codes=row_codes)
 
 
-def rates_by_id(train: pa.Table, c: float) -> tuple[dict[int, str], dict[int, str]]:
-    """Returns levels by uid and by iid, of those with a train row; all train rows count."""
+def rates_by_id(
+    train: pa.Table, c: float, effects: MainEffects | None = None
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Returns levels by uid and by iid, of those with a train row; all train rows count.
+
+    Args:
+        train: rows with uid, iid and label.
+        c: inverse strength of the L2 penalty.
+        effects: what a fit to these rows has found already; None to fit.
+    """
     users, items, labels = (train[name].to_numpy() for name in ("uid", "iid", "label"))
-    n_users, n_items = int(users.max(initial=0)), int(items.max(initial=0))
-    effects = fit_main_effects(users, items, labels, n_users=n_users, n_items=n_items, c=c)
+    if effects is None:
+        n_users, n_items = int(users.max(initial=0)), int(items.max(initial=0))
+        effects = fit_main_effects(users, items, labels, n_users=n_users, n_items=n_items, c=c)
     found = []
     for ids, of_ids in ((users, effects.users), (items, effects.items)):
         known = np.unique(ids)

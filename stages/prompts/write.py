@@ -41,10 +41,10 @@ def write_prompts(
     Raises:
         InputError: a table is missing, or a prompt is too long even without history.
     """
-    content = read_content(settings, interactions)
     tokenizer, limit = load_tokenizer(llm), prompt_limit(llm, settings.section.max_tokens)
     rows = {split: read_table(interactions / f"{split}.parquet", INTERACTIONS) for split in SPLITS}
     rates = train_rates(settings, rows) if settings.counts_rates else None
+    content = read_content(settings, interactions, effects=rates.of_all if rates else None)
     teachers = teachers_of(settings, rows, rates)
     tables: dict[str, tuple[str, Content]] = {split: (split, content) for split in SPLITS}
     short = short_table(settings.shown)
