@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
+from filelock import FileLock
 from imports import ROOT, files_of
 from ruamel.yaml import YAML
 from warm import shims
@@ -62,9 +63,10 @@ OF_TASTE = {"pretrain_hash@taste", "export_codes@taste"}
 # Stages whose items differ in the keys they read: these are params of `plan`, which writes what
 # they come to into the file on which an item depends.
 BY_ITEM = {"pretrain_hash", "materialize_prompts", "train_lora"}
-SCORED = 60
+SCORED = 50
 SMALL = {
     "llm.source": "{llm}",
+    "llm.layers": 1,
     "fetch_data.source": "{data}",
     "pretrain_hash.taste.distillation.steps": 5,
     "pretrain_hash.taste.epochs": 2,
@@ -74,14 +76,14 @@ SMALL = {
     "compare.sasrec.epochs": 2,
     "compare.din.epochs": 2,
     "materialize_prompts.max_titles": 2,
-    "train_lora.train_rows.titles_first": 12,
-    "train_lora.train_rows.text": 24,
-    "train_lora.train_rows.ids_first": 12,
-    "train_lora.train_rows.codes": 24,
-    "train_lora.valid_rows": 20,
+    "train_lora.train_rows.titles_first": 6,
+    "train_lora.train_rows.text": 15,
+    "train_lora.train_rows.ids_first": 6,
+    "train_lora.train_rows.codes": 15,
+    "train_lora.valid_rows": 12,
     "train_lora.evaluations": 4,  # each keeps a checkpoint, after which training can be killed
-    "compare_llm.protocol.valid_rows": 20,
-    "compare_llm.training.train_rows": 24,
+    "compare_llm.protocol.valid_rows": 12,
+    "compare_llm.training.train_rows": 16,
     "predict.rows": SCORED,
     "cost.rows": 4,
     "cost.repeats": 1,
@@ -203,7 +205,8 @@ def set_params(clone: Path, changes: dict[str, object]) -> None:
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real ml-100k, cut to 60 users with 40 rows at most."""
     whole, cut = tmp_path_factory.mktemp("ml-100k") / "raw", tmp_path_factory.mktemp("cut")
-    fetch("ml-100k", datasets.load("ml-100k").place, None, whole)
+    with FileLock(ROOT / ".scratch/small_data.lock"):  # another worker may be downloading it
+        fetch("ml-100k", datasets.load("ml-100k").place, None, whole)
     rows = pd.read_csv(whole / "ml-100k.inter", sep="\t", dtype=str)
     few = rows[rows["user_id:token"].astype(int) <= 60].groupby("user_id:token").head(40)
     few.to_csv(cut / "ml-100k.inter", sep="\t", index=False)
