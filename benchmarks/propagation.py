@@ -14,12 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stages import methods
 from stages.collab.interactions import read_interactions
-from stages.collab.lightgcn import LightGCN
 from stages.io.errors import run_stage
 from stages.io.params import load_section
 from stages.io.paths import INTERACTIONS_FOLDER
+from stages.methods import lightgcn
 
 
 def main() -> None:
@@ -31,18 +30,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=30)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    settings = load_section(methods.load("lightgcn").settings, "compare.lightgcn")
+    settings = load_section(lightgcn.Settings, "compare.lightgcn")
     data = read_interactions(args.interactions)
-    train = data.rows["train"]
-    model = LightGCN(
-        train.take(train.labels == 1),
-        n_users=data.n_users,
-        n_items=data.n_items,
-        dim=settings.dim,
-        layers=settings.layers,
-        init_std=settings.init_std,
-        rng=torch.Generator().manual_seed(1),
-    )
+    model = lightgcn.build(data, settings, torch.Generator().manual_seed(1))
     by_pairs = model._adjacency.to_sparse_coo().coalesce()
 
     def pytorchs() -> Tensor:
