@@ -4,11 +4,10 @@
 may not make one run again. The libraries are the user's to install, and imported only here.
 """
 
-import importlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from stages.io.errors import InputError
@@ -48,7 +47,9 @@ def asked_watch(title: str) -> Watch:
 
 
 def _tensorboard(name: str, folder: Path) -> Watch:
-    writer = _library("tensorboard", "torch.utils.tensorboard").SummaryWriter(str(folder))
+    with _installed("tensorboard"):
+        from torch.utils.tensorboard import SummaryWriter
+    writer: Any = SummaryWriter(str(folder))
 
     def log(rows: float, values: Mapping[str, float]) -> None:
         for key, value in values.items():
@@ -59,9 +60,11 @@ def _tensorboard(name: str, folder: Path) -> Watch:
 
 
 def _dvclive(name: str, folder: Path) -> Watch:
+    with _installed("dvclive"):
+        from dvclive import Live
     # By itself it would write `dvc.yaml` anew, and make an experiment of its own.
     settings: dict[str, Any] = {"dvcyaml": None, "save_dvc_exp": False, "report": None}
-    logger = _library("dvclive", "dvclive").Live(str(folder), **settings)
+    logger = Live(str(folder), **settings)
 
     def log(rows: float, values: Mapping[str, float]) -> None:
         logger.step = int(rows)
@@ -73,9 +76,10 @@ def _dvclive(name: str, folder: Path) -> Watch:
 
 
 def _wandb(name: str, folder: Path) -> Watch:
-    library = _library("wandb", "wandb")
+    with _installed("wandb"):
+        import wandb
     folder.mkdir(parents=True, exist_ok=True)
-    run = library.init(project="binllm", name=name, dir=str(folder))
+    run = wandb.init(project="binllm", name=name, dir=str(folder))
 
     def log(rows: float, values: Mapping[str, float]) -> None:
         run.log(dict(values), step=int(rows))
@@ -86,9 +90,11 @@ def _wandb(name: str, folder: Path) -> Watch:
 _OPENED = {"tensorboard": _tensorboard, "dvclive": _dvclive, "wandb": _wandb}
 
 
-def _library(package: str, module: str) -> ModuleType:
+@contextmanager
+def _installed(package: str) -> Iterator[None]:
+    """Says what to do where an import of the package fails."""
     try:
-        return importlib.import_module(module)
+        yield
     except ImportError as error:
         raise InputError(
             f"params.yaml: live = {package!r}: {error}; `pip install {package}` into this "
