@@ -8,9 +8,12 @@ from stages.llm.tune import Tuned
 
 
 def write_curve(tuned: Tuned, path: Path) -> None:
-    """Writes training loss and validation AUC by rows seen."""
+    """Writes training loss and validation AUC by rows seen; where one has no point, it is blank."""
+    points: dict[float, dict[str, float]] = {}
+    for name, entries in (("loss", tuned.losses), ("auc", tuned.curve)):
+        for entry in entries:
+            points.setdefault(entry["rows"], {})[name] = round(entry[name], 6)
     with replacing(path) as partial, partial.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["rows", "loss", "auc"])
-        for entry in tuned.curve:
-            writer.writerow([entry["rows"], round(entry["loss"], 6), round(entry["auc"], 6)])
+        writer = csv.DictWriter(file, ["rows", "loss", "auc"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({"rows": rows, **points[rows]} for rows in sorted(points))

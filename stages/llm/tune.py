@@ -31,6 +31,7 @@ from stages.prompts.rows import TRAINING_GROUP_ROWS
 from stages.prompts.tokenizer import tokenize
 
 CHECKPOINT_SECONDS = 30.0  # between two checkpoints: what a kill can lose, at most
+LOSS_POINTS = 40  # of the drawn training loss
 _CHECKPOINT = "checkpoint.pt"
 _RECENT = 512  # rows behind the running AUC
 
@@ -66,12 +67,14 @@ class Tuned:
     Attributes:
         weights: the best checkpoint's adapter, float32, by parameter name.
         curve: training loss and validation AUC by rows seen, one entry per evaluation.
+        losses: training loss by rows seen, at most `LOSS_POINTS` means over even shares of steps.
         best: the entry of `curve` whose weights these are.
         seconds: of training, those of cut runs included up to their last checkpoint.
     """
 
     weights: dict[str, Tensor]
     curve: list[dict[str, float]]
+    losses: list[dict[str, float]]
     best: dict[str, float]
     seconds: float
 
@@ -82,7 +85,7 @@ class _State:
 
     step: int = 0
     rows: int = 0
-    losses: list[float] = field(default_factory=list)
+    losses: list[tuple[int, float]] = field(default_factory=list)  # rows seen, the step's loss
     recent: list[tuple[float, float]] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -91,14 +94,14 @@ class _State:
         """Takes in one optimizer step."""
         self.step += 1
         self.rows += len(scores)
-        self.losses.append(loss)
+        self.losses.append((self.rows, loss))
         self.recent = [*self.recent, *zip(scores, labels, strict=True)][-_RECENT:]
 
     def running(self) -> dict[str, float]:
         """Returns the running loss and AUC; no AUC where recent rows have one class."""
         scores, labels = np.array(self.recent).T
         value = auc(labels, scores)
-        found = {"loss": float(np.mean(self.losses[-16:]))}
+        found = {"loss": float(np.mean([loss for _, loss in self.losses[-16:]]))}
         return found if value is None else {**found, "AUC": value}
 
     def note(self) -> str:
@@ -246,7 +249,6 @@ def tune(
                 best = optimizer.copy()
             state.curve.append(entry)
             watch(state.rows, {"validation AUC": entry["auc"]})
-            state.losses = []
         state.seconds = time.monotonic() - start
         due = evaluated or time.monotonic() - last_checkpoint >= CHECKPOINT_SECONDS
         if due and peers.rank == 0:
@@ -254,7 +256,12 @@ def tune(
             last_checkpoint = time.monotonic()
     chosen = max(state.curve, key=lambda entry: entry["auc"])
     progress.close(f"best validation AUC {chosen['auc']:.4f} after {chosen['rows']:,.0f} rows")
-    return Tuned(best, state.curve, chosen, state.seconds)
+    return Tuned(best, state.curve, _thinned(state.losses), chosen, state.seconds)
+
+
+def _thinned(losses: Sequence[tuple[int, float]]) -> list[dict[str, float]]:
+    parts = np.array_split(np.array(losses), min(LOSS_POINTS, len(losses)))
+    return [{"rows": int(part[-1, 0]), "loss": float(part[:, 1].mean())} for part in parts]
 
 
 def _all_steps(
@@ -347,7 +354,9 @@ def _evaluate(
     )
     value = auc(np.asarray(valid.labels), scores)
     assert value is not None  # both classes were checked at the start
-    return {"rows": state.rows, "loss": float(np.mean(state.losses)), "auc": value}
+    before = state.curve[-1]["rows"] if state.curve else 0
+    losses = [loss for rows, loss in state.losses if rows > before]
+    return {"rows": state.rows, "loss": float(np.mean(losses)), "auc": value}
 
 
 def _checkpoint(

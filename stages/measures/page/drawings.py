@@ -119,7 +119,9 @@ def training_drawing(curves: Mapping[str, pd.DataFrame], ours: str, metric: str 
     def draw(axes: Axes) -> None:
         looks = _series(list(curves), ours)
         for title, curve in curves.items():
-            axes.plot(curve["rows"], curve[metric], marker="o", **looks[title], label=title)
+            known = curve.dropna(subset=[metric])
+            points = known["rows"], known[metric]
+            axes.plot(*points, marker="o", markersize=3, **looks[title], label=title)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_xlabel("training rows seen")
         axes.set_ylabel("validation AUC" if metric == "auc" else "training loss")

@@ -233,7 +233,7 @@ def comparison_page(records: Sequence[Record]) -> str:
     kinds = (
         ("AUC", lambda it: methods_drawing(it.table, "auc")),
         ("ROC", lambda it: roc_drawing(it.roc, titles[OURS])),
-        ("validation AUC in training", lambda it: training_drawing(it.training, titles[OURS])),
+        ("loss in training", lambda it: training_drawing(it.training, titles[OURS], "loss")),
     )
     plots = [
         [{"title": f"{it.name}: {what}", "svg": Markup(draw(it))} for it in records]
@@ -293,7 +293,11 @@ def _plots(record: Record) -> list[dict[str, Any]]:
         ("UAUC: the mean over users of their own AUC", methods_drawing(record.table, "uauc")),
         ("ROC on the scored test rows", roc_drawing(record.roc, ours)),
         ("Warm and cold rows (the paper's Figure 2)", slices_drawing(record.slices, ours)),
-        ("Training: validation AUC", training_drawing(record.training, ours)),
+        *(
+            [("Training: validation AUC", training_drawing(record.training, ours))]
+            if any(it["auc"].count() > 1 for it in record.training.values())
+            else []  # measured at the end alone
+        ),
         ("Training: loss", training_drawing(record.training, ours, "loss")),
         *((f"Bits of {title}", bits_drawing(title, it)) for title, it in record.bits.items()),
         ("What codes cost in the prompt", cost_drawing(record.cost)),
