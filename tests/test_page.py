@@ -73,7 +73,7 @@ def write_run() -> None:
     write_json({"health": {"user": side, "item": side}}, paths.code_quality("binmf"))
     bits = {"side": ["user", "item"], "bit": [0, 0], "balance": [0.4, 0.9], "entropy": [0.9, 0.5]}
     write_csv(pd.DataFrame(bits), paths.PLOTS / "bits_binmf.csv")
-    curve = pd.DataFrame({"rows": [50, 100], "loss": [0.7, 0.6], "auc": [0.5, 0.6]})
+    curve = pd.DataFrame({"rows": [25, 50, 100], "loss": [0.7, None, 0.6], "auc": [None, 0.5, 0.6]})
     for variant in ("text", "codes"):
         write_csv(curve, paths.PLOTS / f"training_{variant}.csv")
     cost = {"codes": ["no codes", "bits"], "tokens_per_prompt": [165.0, 239.0]}
@@ -165,6 +165,19 @@ def test_all_plots_are_drawn(run: Path) -> None:
     assert ids and all(f'id="{name}"' in page(run) for name in ids)
 
 
+def test_validation_auc_is_drawn_where_it_has_more_than_its_last_point(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(run, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    for variant in ("text", "codes"):
+        path = paths.PLOTS / f"training_{variant}.csv"
+        write_csv(pd.read_csv(path)[[True, False, True]], path)
+    report.main()
+    text = page(tmp_path / "copy")
+    assert "Training: validation AUC" not in text and "Training: loss" in text
+
+
 def test_drawings_take_their_colours_from_the_page(run: Path) -> None:
     drawings = "".join(re.findall(r"<svg.*?</svg>", page(run), re.S))
     assert set(re.findall(r"#[0-9a-f]{6}\b", drawings)) <= {"#ffffff", "#000000"}
@@ -228,6 +241,12 @@ def test_a_missing_file_of_the_record_is_told(run: Path, monkeypatch: pytest.Mon
         InputError, match=r"^metrics/evaluate\.json: no such file; run `dvc repro`$"
     ):
         read_record("this run", from_folder)
+
+
+@pytest.mark.parametrize("text", ["", '{"methods": ', "[1]", "null"])
+def test_a_damaged_file_of_the_record_is_told(text: str) -> None:
+    with pytest.raises(InputError, match=r"^metrics/evaluate\.json: no JSON object, as a run"):
+        read_record("this run", lambda path: text)
 
 
 def test_where_nothing_can_be_measured_there_is_a_page_all_the_same(

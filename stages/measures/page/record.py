@@ -56,7 +56,7 @@ def read_record(name: str, read: Reader) -> Record:
         read: returns a file's text.
 
     Raises:
-        InputError: a file is missing.
+        InputError: a file is missing, or no JSON.
     """
 
     def table_of(file: str) -> pd.DataFrame:
@@ -68,13 +68,16 @@ def read_record(name: str, read: Reader) -> Record:
         kind: {key: it["title"] for key, it in rows.items() if it["kind"] == kind}
         for kind in ("variant", "codes")
     }
-    quality = {key: read(METRICS / "pretrain_hash" / f"{key}.json") for key in kinds["codes"]}
+    quality = {
+        title: _read_json(read, METRICS / "pretrain_hash" / f"{key}.json")
+        for key, title in kinds["codes"].items()
+    }
     return Record(
         name=name,
         table=table,
-        headline=json.loads(read(HEADLINE)),
-        data=json.loads(read(METRICS / "data.json")),
-        health={kinds["codes"][key]: json.loads(it)["health"] for key, it in quality.items()},
+        headline=_read_json(read, HEADLINE),
+        data=_read_json(read, METRICS / "data.json"),
+        health={title: it["health"] for title, it in quality.items()},
         params=flat_params(read(Path("params.yaml"))),
         roc=table_of("roc"),
         slices=table_of("slices"),
@@ -88,12 +91,20 @@ def read_recorded_table(read: Reader) -> dict[str, Any]:
     """Returns `metrics/evaluate.json`; undefined values are absent.
 
     Raises:
-        InputError: it is missing, or from before it held the whole table.
+        InputError: it is missing, no JSON, or from before it held the whole table.
     """
-    table = json.loads(read(TABLE))
+    table = _read_json(read, TABLE)
     if "methods" not in table:
         raise InputError(f"{TABLE}: of an earlier version, without `methods`; run `dvc repro`")
     return table
+
+
+def _read_json(read: Reader, path: Path) -> dict[str, Any]:
+    text = read(path)
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: no JSON object, as a run writes it: {error}") from None
 
 
 def from_folder(path: Path) -> str:
