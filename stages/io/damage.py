@@ -35,7 +35,11 @@ def check_digest(path: Path) -> None:
     Raises:
         InputError: the file, or `sha256.json`, is damaged.
     """
-    expected = _listed(path.parent).get(path.name) if path.is_file() else None
+    _compare(path, _listed(path.parent))
+
+
+def _compare(path: Path, listed: dict[str, str]) -> None:
+    expected = listed.get(path.name) if path.is_file() else None
     if expected is None:
         return
     found = _sha256(path)
@@ -49,13 +53,14 @@ def check_digests(folder: Path) -> None:
     Raises:
         InputError: a file that it names is damaged or gone.
     """
+    listed = _listed(folder)
     present = {path.name for path in folder.glob("*")}
-    for name in sorted(_listed(folder)):
+    for name in sorted(listed):
         # Names of a damaged list may be anything: none is joined to a path.
         if "/" not in name and name not in present:
             raise damaged(folder / DIGESTS, f"it names {name!r}, which is gone")
     for path in sorted(folder.glob("*")):
-        check_digest(path)
+        _compare(path, listed)
 
 
 def _listed(folder: Path) -> dict[str, str]:

@@ -119,10 +119,15 @@ def once_written(call: Callable[[], None]) -> None:
         _set.afterwards.append(call)
 
 
-def remove_if_left(partial: Path) -> bool:
-    """Removes a partial file or folder whose writer is gone; returns whether it has."""
+def remove_if_left(partial: Path, of: Path | None = None) -> bool:
+    """Removes a partial file or folder whose writer is gone; returns whether it has.
+
+    Args:
+        partial: what may be one.
+        of: the output that it must belong to; None for any.
+    """
     found = _PARTIAL.fullmatch(partial.name)
-    if not found or partial in _open:
+    if not found or partial in _open or (of is not None and found[1] != of.name):
         return False
     writer = int(found[2])
     if writer != os.getpid() and psutil.pid_exists(writer):
@@ -157,9 +162,7 @@ def _move(partial: Path, path: Path) -> None:
 def _remove_leftovers(path: Path) -> None:
     """Removes what killed processes left of `path`."""
     for other in path.parent.iterdir():
-        found = _PARTIAL.fullmatch(other.name)
-        if found and found[1] == path.name:
-            remove_if_left(other)
+        remove_if_left(other, of=path)
 
 
 def _sync(path: Path) -> None:

@@ -55,9 +55,8 @@ def load_llm(folder: Path, *, precision: Precision = "auto") -> Llm:
 
     Raises:
         InputError: the folder holds no LLM, or a damaged one, or weights that its configuration
-            leaves out, its answers " Yes" and " No" are no
-            single tokens, its tokenizer has ids beyond its embeddings, or its head is more than
-            one matrix product.
+            leaves out, its answers " Yes" and " No" are no single tokens, its tokenizer has ids
+            beyond its embeddings, or its head is more than one matrix product.
     """
     check_digests(folder)
     dtype = resolve_precision(precision, best_device())
