@@ -304,7 +304,7 @@ def test_bloom_says_its_limit_by_another_name_and_cannot_be_packed(
     config.pop("max_position_embeddings", None)
     (random_llm / "config.json").write_text(json.dumps(config | {"seq_length": 66}))
     assert token_limit(random_llm) == 66
-    refuse(random_llm, tmp_path, "by themselves and .* packed; an LLM")
+    refuse(random_llm, tmp_path, "by themselves than packed, .* an attention of its own")
 
 
 @pytest.mark.parametrize("limit", [None, 0, -1, "many", [1], 1.5])

@@ -22,6 +22,7 @@ from stages.llm.adapters import (
     store_adapter,
     trainable_parameters,
 )
+from stages.llm.fetching.write import write_llm
 from stages.llm.hardware import resolve_precision
 from stages.llm.load import Llm, load_llm
 from stages.llm.packing import collate, group_rows, pack, shuffled_batches
@@ -87,6 +88,19 @@ def test_a_shuffled_set_gets_the_same_scores(llm: Llm) -> None:
         llm, [prompts[i] for i in order], prefixes=[prefixes[i] for i in order]
     )
     np.testing.assert_allclose(shuffled, scores[order], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layers", [8, 24])
+def test_rounding_makes_no_other_kind_of_llm(llm_folder: Path, tmp_path: Path, layers: int) -> None:
+    """Logits of middle layers in bfloat16 lie up to 0.25 apart, packed or not."""
+    write_llm(
+        source=str(llm_folder),
+        revision=None,
+        layers=layers,
+        folder=tmp_path / "llm",
+        downloads=tmp_path,
+    )
+    assert load_llm(tmp_path / "llm", precision="bfloat16").causal_lm.dtype == torch.bfloat16
 
 
 def test_shared_prefixes_give_the_gradients_of_rows_alone(tiny_llm_folder: Path) -> None:

@@ -156,26 +156,39 @@ def _pack_attention(llm: Llm, folder: Path) -> None:
     ids = [llm.tokenizer(f"{word}. Answer:")["input_ids"] for word in ("One two", "One two three")]
     try:
         with torch.inference_mode():
-            whole = _whole_logits(llm, ids)
+            whole, alone = _row_by_row(llm, ids)
             llm.causal_lm.set_attn_implementation(PACKED_ATTENTION)
             batch = collate(group_rows(ids, ["", ""])).to(llm.device, llm.causal_lm.dtype)
-            ours = answer_logits(llm, last_hidden(llm, batch))
+            packed = last_hidden(llm, batch).float()
+            ours = answer_logits(llm, alone)
     except Exception as error:  # each kind of model has its own way not to fit
         kind = llm.causal_lm.config.model_type
         raise InputError(f"{folder}: cannot attend to packed rows as {kind!r}: {error}") from None
-    if not torch.allclose(whole, ours, rtol=2e-2, atol=5e-2):
+    if not torch.allclose(whole, ours, rtol=1e-2, atol=2e-2):
         raise InputError(
-            f"{folder}: answers have logits {whole.tolist()} in rows by themselves and "
-            f"{ours.tolist()} packed; an LLM that scales or caps "
-            "them, or has an attention of its own, is not supported"
+            f"{folder}: answers have logits {whole.tolist()}, and {ours.tolist()} by the head's "
+            "two rows; an LLM that scales or caps them is not supported"
+        )
+    drift = float(((packed - alone).norm(dim=1) / alone.norm(dim=1)).max())
+    # Rounding to bfloat16 moves the states by up to 3 % in 30 layers, to float32 by 1e-6.
+    if not drift <= (0.1 if llm.causal_lm.dtype.itemsize < 4 else 1e-3):
+        raise InputError(
+            f"{folder}: rows have other last hidden states by themselves than packed, by "
+            f"{drift:.1%}; an LLM that has an attention of its own is not supported"
         )
 
 
-def _whole_logits(llm: Llm, ids: Sequence[Sequence[int]]) -> Tensor:
-    """Returns the (rows, 2) answers' logits as the LLM itself computes them, row by row."""
+def _row_by_row(llm: Llm, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Computes rows by themselves, as the LLM does it.
+
+    Returns:
+        (rows, 2) logits of the answers and (rows, width) last hidden states, float32.
+    """
     rows = [torch.tensor([row], device=llm.device) for row in ids]
-    last = [llm.causal_lm(row, use_cache=False).logits[0, -1] for row in rows]
-    return torch.stack(last)[:, llm.answer_ids].float()
+    logits = [llm.causal_lm(row, use_cache=False).logits[0, -1] for row in rows]
+    decoder = llm.causal_lm.get_decoder()
+    states = [decoder(row, use_cache=False).last_hidden_state[0, -1] for row in rows]
+    return torch.stack(logits)[:, llm.answer_ids].float(), torch.stack(states).float()
 
 
 def embedding_width(llm: Llm) -> int:
