@@ -341,7 +341,8 @@ def test_damaged_archives_give_what_was_packed_or_are_refused(
     is_amazon = kind.startswith("json")
     files = amazon_files() if is_amazon else table_files(",")
     places = (REVIEWS, METADATA) if is_amazon else (f"i.{kind}", "t.csv")
-    whole = b"".join(packed(raw, codec) for raw in (files[0][:300], files[0][300:]))
+    parts = [packed(raw, codec) for raw in (files[0][:300], files[0][300:])]
+    whole = b"".join(parts)
     (tmp_path / places[1]).write_bytes(packed(files[1], codec) if is_amazon else files[1])
     as_named = names(interactions=places[0])
 
@@ -358,6 +359,8 @@ def test_damaged_archives_give_what_was_packed_or_are_refused(
     rng = random.Random(kind)
     for _ in range(fuzz_inputs):
         raw = damaged_bytes(whole, rng)
+        if raw in parts:
+            continue  # cut between two archives: what is left is a sound one
         (tmp_path / places[0]).write_bytes(raw)
         # Without a checksum, what it inflates to is read as plain text is.
         expected = plainly if codec != "zstd" else lambda raw=raw: plain_zstd(raw, files[1])

@@ -502,7 +502,7 @@ def mutated(text: str, rng: random.Random) -> bytes:
 
 
 class Core(yaml.SafeLoader):
-    """Another program's reader, told YAML 1.2's core schema, and `1_000` as DVC reads it."""
+    """Another program's reader, told YAML 1.2's core schema, and integers as DVC reads them."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
@@ -514,14 +514,15 @@ def core(kind: str, pattern: str, first: str, construct: Callable[[str], Any]) -
 
 
 def whole(text: str) -> int:
-    return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
+    digits = text.replace("_", "")
+    return int(digits, {"0x": 16, "0o": 8, "0b": 2}.get(digits.lstrip("+-")[:2], 10))
 
 
 FRACTION = r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
 core("null", "~|null|Null|NULL|", "~nN", lambda text: None)
 Core.yaml_implicit_resolvers[""] = Core.yaml_implicit_resolvers["~"]
 core("bool", "true|True|TRUE|false|False|FALSE", "tTfF", lambda text: text[0] in "tT")
-core("int", "[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789", whole)
+core("int", "[-+]?([0-9][0-9_]*|0o[0-7_]+|0x[0-9a-fA-F_]+|0b[01_]+)", "-+0123456789", whole)
 core("float", FRACTION, "-+.0123456789", float)
 
 

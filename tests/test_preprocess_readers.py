@@ -316,6 +316,7 @@ def test_ml_100k_titles_carry_their_year_where_it_is_known(tmp_path: Path) -> No
             "1\tA\t1990\tX\n1\tB\t1990\tX\n",
             "item 1 has 2 titles, such as 'A",
         ),
+        ("1\t1\t5\t1\n", "1\tA\t1990\tX\n\tB\t1990\tX\n", "row 2 of the data has no 'item_id"),
     ],
 )
 def test_a_bad_value_in_ml_100k_is_named_with_file_and_row(

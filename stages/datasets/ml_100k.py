@@ -43,7 +43,8 @@ def _read_recbole(folder: Path) -> Raw:
         "movie_title:token_seq": pa.string(),
         "release_year:token": pa.string(),
     }
-    items = read_delimited(path, delimiter="\t", types=kinds, nulls=True, written=how)
+    texts = ("movie_title:token_seq", "release_year:token")
+    items = read_delimited(path, delimiter="\t", types=kinds, may_be_null=texts, written=how)
     name, year = items["movie_title:token_seq"], items["release_year:token"]
     known = pc.fill_null(pc.match_substring_regex(year, r"^\d{4}$"), False)
     dated = pc.binary_join_element_wise(name, pc.binary_join_element_wise(" (", year, ")", ""), "")
@@ -62,7 +63,9 @@ def _read_grouplens(folder: Path) -> Raw:
     path = folder / _GROUPLENS[1]
     kinds = {"item": pa.int64(), "title": pa.string()}
     names = [*kinds, "released", "video", "url", *(f"genre {n}" for n in range(19))]
-    items = read_delimited(path, delimiter="|", types=kinds, names=names, nulls=True, written=how)
+    items = read_delimited(
+        path, delimiter="|", types=kinds, names=names, may_be_null=["title"], written=how
+    )
     titles, counts = unique_titles(items["item"], items["title"], path)
     return Raw(rows, titles, {"rows": len(rows), **counts})
 

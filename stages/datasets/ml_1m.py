@@ -10,7 +10,7 @@ from stages.datasets.building.params import Table
 from stages.datasets.building.places import Place
 from stages.datasets.building.raw import Raw, named_interactions, unique_titles
 from stages.io.errors import InputError
-from stages.io.outside import Written, read_delimited, refuse_nulls, refuse_unless
+from stages.io.outside import Written, read_delimited, refuse_unless
 
 
 def read(folder: Path, _: Table) -> Raw:
@@ -47,12 +47,12 @@ def _read_ratings(path: Path) -> pa.Table:
     types = dict.fromkeys(names, pa.int64()) | {"rating": pa.float64()}
     types |= dict.fromkeys(voids, pa.string())
     how = Written(quotes=False)
-    table = read_delimited(path, delimiter=":", types=types, names=names, nulls=True, written=how)
+    table = read_delimited(
+        path, delimiter=":", types=types, names=names, may_be_null=voids, written=how
+    )
     for void in voids:
         refuse_unless(table[void].is_null(), table[void], path, "nothing between two colons")
-    table = table.drop_columns(voids)
-    refuse_nulls(table, path)
-    return table
+    return table.drop_columns(voids)
 
 
 def _text(path: Path) -> str:

@@ -199,7 +199,9 @@ def _of_kind(kind: str, written: Written) -> Written:
 
 def _read_text(path: Path, types: Mapping[str, pa.DataType], written: Written) -> pa.Table:
     how = _of_kind(ending(path.name) or "", written)
-    return read_delimited(path, delimiter=how.separator or "", types=types, nulls=True, written=how)
+    return read_delimited(
+        path, delimiter=how.separator or "", types=types, may_be_null=types, written=how
+    )
 
 
 def read_delimited(
@@ -208,7 +210,7 @@ def read_delimited(
     delimiter: str,
     types: Mapping[str, pa.DataType],
     names: Sequence[str] | None = None,
-    nulls: bool = False,
+    may_be_null: Collection[str] = (),
     written: Written = PLAIN,
 ) -> pa.Table:
     """Reads columns of a text file, compressed or not.
@@ -218,7 +220,7 @@ def read_delimited(
         delimiter: one character.
         types: the columns to read and what they hold.
         names: the file's columns; None where its first line names them.
-        nulls: whether values may be empty; else the first one is refused.
+        may_be_null: the columns where values may be empty; the first one elsewhere is refused.
         written: its encoding, and whether `"` may stand around values.
 
     Raises:
@@ -239,8 +241,7 @@ def read_delimited(
         split = _split_by_csv if how.quotes and _holds_quotes(path) else _split_by_line
         table = split(path, how, len(header), begin, dict(zip(places, types.values(), strict=True)))
         table = table.rename_columns(list(types))
-    if not nulls:
-        refuse_nulls(table, path)
+    refuse_nulls(table.select([name for name in types if name not in may_be_null]), path)
     for name in table.column_names:
         if pa.types.is_floating(table[name].type):
             refuse_unless(pc.is_finite(table[name]), table[name], path, f"{name} a finite number")
