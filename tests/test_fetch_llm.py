@@ -161,6 +161,14 @@ def test_kept_layers_are_the_first_ones_unchanged(random_llm: Path, tmp_path: Pa
         assert torch.equal(weights, whole[name])
 
 
+def test_kept_layers_without_their_weights_are_refused(random_llm: Path, tmp_path: Path) -> None:
+    config = json.loads((random_llm / "config.json").read_text())
+    (random_llm / "config.json").write_text(json.dumps(config | {"mlp_bias": True}))
+    for layers in (None, 1):
+        lacking = r"its weights lack model\.layers\.0\.mlp\.down_proj\.bias and \d+ more"
+        refuse(random_llm, tmp_path, lacking, layers=layers)
+
+
 def test_more_layers_than_the_model_has_are_refused(random_llm: Path, tmp_path: Path) -> None:
     refuse(random_llm, tmp_path, r"llm\.layers = 4: the model has 3", layers=4)
 

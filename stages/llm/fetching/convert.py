@@ -81,17 +81,27 @@ def keep_layers(source: Path, layers: int, folder: Path) -> None:
         folder: a new folder to fill.
 
     Raises:
-        InputError: the model has fewer layers, or cannot be loaded.
+        InputError: the model has fewer layers, cannot be loaded, or lacks a weight that its
+            configuration has a place for.
     """
     try:
         config = _shortened(AutoConfig.from_pretrained(source, trust_remote_code=False), layers)
-        model = AutoModelForCausalLM.from_pretrained(
-            source, config=config, dtype="auto", use_safetensors=True, trust_remote_code=False
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source,
+            config=config,
+            dtype="auto",
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except InputError:
         raise
     except Exception as error:  # whatever the library raises, the cause is the files
         raise InputError(f"{source}: no LLM: {error}") from None
+    model, report = loaded
+    missing = sorted(report["missing_keys"])  # they would be saved as random numbers
+    if missing:
+        raise InputError(f"{source}: its weights lack {missing[0]} and {len(missing) - 1} more")
     save_plain(model, folder)
 
 
