@@ -258,6 +258,17 @@ def byte_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
+def test_a_tokenizer_on_which_its_library_gives_up_is_one_line(
+    random_llm: Path, tmp_path: Path
+) -> None:
+    """A prefix longer than the merges' tokens: a panic in Rust, which is no `Exception`."""
+    path = random_llm / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    tokenizer["model"]["continuing_subword_prefix"] = "x" * 99
+    path.write_text(json.dumps(tokenizer))
+    refuse(random_llm, tmp_path, "no tokenizer can be read from its files: range end index")
+
+
 def test_answers_of_several_tokens_are_refused(random_llm: Path, tmp_path: Path) -> None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=byte_tokenizer(random_llm))
     tokenizer.save_pretrained(random_llm)

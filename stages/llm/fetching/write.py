@@ -111,6 +111,10 @@ def _complete(folder: Path, source: str) -> None:
     except InputError as error:
         # The folder has another name than it will have, and its maker's name says more.
         raise InputError(str(error).replace(str(folder), source)) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # the tokenizer's library, in Rust, gave up
+            raise
+        raise InputError(f"{source}: no tokenizer can be read from its files: {error}") from None
 
 
 def _check_finite(llm: Llm, folder: Path) -> None:
