@@ -169,6 +169,15 @@ def test_kept_layers_without_their_weights_are_refused(random_llm: Path, tmp_pat
         refuse(random_llm, tmp_path, lacking, layers=layers)
 
 
+def test_half_a_surrogate_pair_in_a_configuration_stays_as_it_is(
+    random_llm: Path, tmp_path: Path
+) -> None:
+    config = json.loads((random_llm / "config.json").read_text())
+    (random_llm / "config.json").write_text(json.dumps(config | {"note": "\ud800"}))
+    kept = fetch(random_llm, tmp_path, layers=1) / "config.json"
+    assert json.loads(kept.read_text())["note"] == "\ud800"
+
+
 def test_more_layers_than_the_model_has_are_refused(random_llm: Path, tmp_path: Path) -> None:
     refuse(random_llm, tmp_path, r"llm\.layers = 4: the model has 3", layers=4)
 

@@ -155,4 +155,5 @@ def _drop_traces(folder: Path) -> None:
     for path in folder.glob("*config.json"):
         content = read_object(path)
         kept = {key: value for key, value in content.items() if key not in _TRACES}
-        path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        # In ASCII: half a surrogate pair, which JSON can say, has no UTF-8.
+        path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
