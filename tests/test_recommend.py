@@ -124,7 +124,7 @@ def write_random_adapter(llm_folder: Path, variant: str) -> None:
     )
     torch.manual_seed(5)
     weights = {n: torch.randn_like(p) * 0.1 for n, p in trainable_parameters(llm.model).items()}
-    tuned = Tuned(weights, [], {"rows": 8.0, "auc": 0.5}, 0.0)
+    tuned = Tuned(weights, [], [], {"rows": 8.0, "auc": 0.5}, 0.0)
     card = card_of(variant, llm, llm_folder, tuned, training_settings(variant))
     write_adapter(llm, tuned, "yes_minus_no", adapter_folder(variant), card)
 
