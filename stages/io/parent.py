@@ -75,12 +75,12 @@ def end() -> None:
         try:
             for child in psutil.Process().children(recursive=True):
                 child.kill()
-            said = os.dup(2)
+            said = os.dup(2)  # open to the very end, for which whoever reads it waits
+            os.write(said, f"{_GONE}\n".encode())
             # What other threads meet from now on is nobody's concern.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             for tidy in _tidied:
                 tidy()
-            os.write(said, f"{_GONE}\n".encode())
         finally:
             os._exit(2)
 

@@ -21,6 +21,7 @@ from stages.llm.packing import Batch, collate, group_rows
 from stages.llm.params import Precision
 from stages.llm.processes import weights_are_split
 from stages.llm.soft_tokens import SoftTable, SoftTokens
+from stages.llm.weights import require_all
 from stages.prompts.tokenizer import ANSWERS, FIRST_SOFT_ID, answer_id, load_tokenizer, most_id
 
 
@@ -91,9 +92,7 @@ def _load_model(folder: Path, dtype: torch.dtype) -> Any:
     except Exception as error:  # whatever the library raises, the cause is the files
         raise InputError(f"{folder}: no LLM: {error}") from None
     model, report = loaded
-    missing = sorted(report["missing_keys"])  # they would be random numbers
-    if missing:
-        raise InputError(f"{folder}: its weights lack {missing[0]} and {len(missing) - 1} more")
+    require_all(report, folder)
     unused = sorted(report["unexpected_keys"])  # a configuration of fewer layers, say
     if unused:
         raise InputError(

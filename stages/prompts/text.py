@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,7 @@ def one_line(title: str) -> str:
     return re.sub(r"\s+", " ", re.sub("[\x00-\x1f\x7f\ufdd0-\ufdef]", " ", title)).strip()
 
 
+@lru_cache(maxsize=65_536)
 def quoted(title: str) -> str:
     """Returns the title in double quotes, on one line, its own double quotes made single."""
     return '"' + one_line(title).replace('"', "'") + '"'

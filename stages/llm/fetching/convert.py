@@ -16,6 +16,7 @@ from transformers import modeling_gguf_pytorch_utils as gguf_reading
 from stages.io.errors import InputError
 from stages.io.progress import Progress
 from stages.llm.fetching.folder import WEIGHTS, read_object
+from stages.llm.weights import require_all
 
 # Traces of the machine and of the library's version, of which bytes must not depend.
 _TRACES = ("_model_name_or_path", "_name_or_path", "transformers_version")
@@ -99,9 +100,7 @@ def keep_layers(source: Path, layers: int, folder: Path) -> None:
     except Exception as error:  # whatever the library raises, the cause is the files
         raise InputError(f"{source}: no LLM: {error}") from None
     model, report = loaded
-    missing = sorted(report["missing_keys"])  # they would be saved as random numbers
-    if missing:
-        raise InputError(f"{source}: its weights lack {missing[0]} and {len(missing) - 1} more")
+    require_all(report, source)
     save_plain(model, folder)
 
 
