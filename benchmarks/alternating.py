@@ -128,6 +128,21 @@ def alternate(
     return answers
 
 
+def in_turn(ways: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Runs functions of this process in turn, for what takes milliseconds and little memory.
+
+    Returns:
+        Each one's median seconds.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
 def median(answers: Sequence[Answer], key: str) -> float:
     """Returns the median of a value over the repeats."""
     return statistics.median(answer[key] for answer in answers)

@@ -11,14 +11,13 @@ and their ratio. Single-threaded, as in training, where the threads compute piec
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmarks.alternating import in_turn
 from stages.io.errors import run_stage
 from stages.io.params import load_section
 from stages.llm.adapters import add_adapter, trainable_parameters
@@ -85,13 +84,7 @@ def main() -> None:
         "tensor by tensor": tensor_by_tensor(llm, pieces),
         "one vector": one_vector(llm, pieces),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(args.repeats):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    medians = in_turn(steps, args.repeats)
     print(f"{len(shapes)} tensors, {sum(t.numel() for t in shapes):,} weights")
     for name, median in medians.items():
         print(f"{name:18} {1000 * median:8.1f} ms")

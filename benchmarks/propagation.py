@@ -6,14 +6,14 @@ product), and their ratio. One thread, on the liked train rows that the pipeline
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmarks.alternating import in_turn
 from stages.collab.interactions import read_interactions
 from stages.io.errors import run_stage
 from stages.io.params import load_section
@@ -42,25 +42,20 @@ def main() -> None:
             total = total + layer
         return total / (settings.layers + 1)
 
-    ways: dict[str, Callable[[], Tensor]] = {"PyTorch's": pytorchs, "ours": model.vectors}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    gradients: dict[str, Tensor] = {}
     upstream = torch.randn(model.nodes.shape)
-    for _ in range(args.repeats):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            gradients[name] = torch.autograd.grad(way(), model.nodes, upstream)[0]
-            seconds[name].append(time.perf_counter() - start)
-    difference = (gradients["ours"] - gradients["PyTorch's"]).abs().max().item()
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+
+    def gradient(way: Callable[[], Tensor]) -> Tensor:
+        return torch.autograd.grad(way(), model.nodes, upstream)[0]
+
+    vectors = {"PyTorch's": pytorchs, "ours": model.vectors}
+    ways = {name: partial(gradient, way) for name, way in vectors.items()}
+    medians = in_turn(ways, args.repeats)
+    difference = (ways["ours"]() - ways["PyTorch's"]()).abs().max().item()
     print(f"{len(model.nodes):,} nodes, {by_pairs._nnz():,} edges in both directions")
     for name, median in medians.items():
         print(f"{name:10} {1000 * median:8.2f} ms")
     ratio = medians["PyTorch's"] / medians["ours"]
     print(f"ratio {ratio:.1f}, gradients differ by {difference:.1e}")
-
-
-# / medians['ours']:.1f}, gradients differ by {difference:.1e}")
 
 
 if __name__ == "__main__":
