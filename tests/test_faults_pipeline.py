@@ -52,10 +52,10 @@ class Reference:
         self.folder = folder
         recover(folder)
         with started_repro(folder) as repro:
-            begun = [(stage, time.monotonic()) for stage in stages_begun(folder, repro)]
+            starts = [(stage, time.monotonic()) for stage in stages_begun(folder, repro)]
             assert repro.wait() == 0, output(folder)
-        ends = [at for _, at in begun[1:]] + [time.monotonic()]
-        self.seconds = {stage: end - at for (stage, at), end in zip(begun, ends, strict=True)}
+        ends = [at for _, at in starts[1:]] + [time.monotonic()]
+        self.seconds = {stage: end - at for (stage, at), end in zip(starts, ends, strict=True)}
         self.lock = YAML(typ="safe").load(folder / "dvc.lock")["stages"]
 
 
@@ -108,16 +108,29 @@ def output(folder: Path) -> str:
     return (folder.parent / f"{folder.name}.log").read_text()
 
 
+def begun(folder: Path) -> list[str]:
+    """Returns the stages that a run has begun so far."""
+    return re.findall(r"Running stage '([^']+)'", output(folder))
+
+
 def stages_begun(folder: Path, repro: subprocess.Popen[bytes]) -> Iterator[str]:
     """Yields the stages that a run begins, when it begins them."""
-    begun = 0
+    told = 0
     while True:
         ended = repro.poll() is not None
-        names = re.findall(r"Running stage '([^']+)'", output(folder))
-        yield from names[begun:]
-        begun = len(names)
+        names = begun(folder)
+        yield from names[told:]
+        told = len(names)
         if ended:
             return
+        time.sleep(0.02)
+
+
+def sleep_at_most_to_the_stages_end(
+    folder: Path, repro: subprocess.Popen[bytes], seconds: float
+) -> None:
+    so_far, until = len(begun(folder)), time.monotonic() + seconds
+    while time.monotonic() < until and len(begun(folder)) == so_far and repro.poll() is None:
         time.sleep(0.02)
 
 
@@ -271,7 +284,7 @@ def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes_and_metrics(
     mended, ended = "", False
     while not ended:
         mended += recover(folder)
-        forget(folder, [stage for stage, its in left.items() if its and kills.get(stage)])
+        forget(folder, [stage for stage, its in left.items() if its])
         with started_repro(folder) as repro:
             stage = next((name for name in stages_begun(folder, repro) if left.get(name)), None)
             if stage is None:
@@ -279,7 +292,8 @@ def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes_and_metrics(
                 assert repro.wait() == 0, output(folder)
             else:
                 share, alone = left[stage].pop()
-                time.sleep(share * reference.seconds[stage])
+                wait = share * reference.seconds[stage]
+                sleep_at_most_to_the_stages_end(folder, repro, wait)
                 if alone:
                     repro.kill()
                 else:
