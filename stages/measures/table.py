@@ -142,7 +142,8 @@ def headline(table: Mapping[str, Any], distinct_codes: int | None) -> dict[str, 
         ends = {f"{other}_l": gap.get("low"), f"{other}_h": gap.get("high")}
         figures |= {other: gap.get("value"), **ends}
     figures["valid"] = ours["valid_auc"]
-    rounded = {name: None if it is None else round(it, 4) for name, it in figures.items()}
+    # Adding 0 makes -0.0 a 0.0.
+    rounded = {name: None if it is None else round(it, 4) + 0.0 for name, it in figures.items()}
     tokens = None if ours["tokens"] is None else round(ours["tokens"], 1)
     return {**rounded, "tokens": tokens, "codes": distinct_codes}
 
