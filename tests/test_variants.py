@@ -120,9 +120,8 @@ def test_the_papers_further_variants_train_as_binllm_does_but_for_one_thing(
 def test_the_papers_further_variants_have_the_prompts_that_they_are_called_by() -> None:
     write_shown_entries()
     codes = prompt_settings("codes").key()
-    unused = {"max_titles", "rate_c", "rate_folds", "seed"}
-    alone = {name: value for name, value in codes.items() if name not in unused}
-    assert prompt_settings("id_only").key() == alone | {"fields": ["codes"]}
+    untitled = {name: value for name, value in codes.items() if name != "max_titles"}
+    assert prompt_settings("id_only").key() == untitled | {"fields": ["rates", "codes"]}
     text = prompt_settings("text").key()
     assert prompt_settings("rates").key() == text | {"fields": ["titles", "rates"]}
     assert prompt_settings("compressed").key() == codes | {"form": "dotted"}

@@ -73,6 +73,8 @@ def inside(folder: Path, relative: str) -> Path:
     """
     try:
         target = (folder / relative).resolve()
+        if any(path.is_symlink() for path in (target, *target.parents)):  # left so since 3.13
+            raise RuntimeError("a loop of links")
     except (OSError, ValueError, RuntimeError) as error:  # a loop of links, a null character
         raise InputError(f"{relative!r}: no path of a file: {error}") from None
     if folder.resolve() not in target.parents:
