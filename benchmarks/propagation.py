@@ -47,8 +47,7 @@ def main() -> None:
     def gradient(way: Callable[[], Tensor]) -> Tensor:
         return torch.autograd.grad(way(), model.nodes, upstream)[0]
 
-    vectors = {"PyTorch's": pytorchs, "ours": model.vectors}
-    ways = {name: partial(gradient, way) for name, way in vectors.items()}
+    ways = {"PyTorch's": partial(gradient, pytorchs), "ours": partial(gradient, model.vectors)}
     medians = in_turn(ways, args.repeats)
     difference = (ways["ours"]() - ways["PyTorch's"]()).abs().max().item()
     print(f"{len(model.nodes):,} nodes, {by_pairs._nnz():,} edges in both directions")

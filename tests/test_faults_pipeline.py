@@ -27,6 +27,7 @@ from test_pipeline import (
     run,
     set_params,
     small_data,  # noqa: F401
+    stages_named,
     stages_run,
 )
 
@@ -108,17 +109,12 @@ def output(folder: Path) -> str:
     return (folder.parent / f"{folder.name}.log").read_text()
 
 
-def begun(folder: Path) -> list[str]:
-    """Returns the stages that a run has begun so far."""
-    return re.findall(r"Running stage '([^']+)'", output(folder))
-
-
 def stages_begun(folder: Path, repro: subprocess.Popen[bytes]) -> Iterator[str]:
     """Yields the stages that a run begins, when it begins them."""
     told = 0
     while True:
         ended = repro.poll() is not None
-        names = begun(folder)
+        names = stages_named(output(folder))
         yield from names[told:]
         told = len(names)
         if ended:
@@ -129,8 +125,10 @@ def stages_begun(folder: Path, repro: subprocess.Popen[bytes]) -> Iterator[str]:
 def sleep_at_most_to_the_stages_end(
     folder: Path, repro: subprocess.Popen[bytes], seconds: float
 ) -> None:
-    so_far, until = len(begun(folder)), time.monotonic() + seconds
-    while time.monotonic() < until and len(begun(folder)) == so_far and repro.poll() is None:
+    so_far, until = stages_named(output(folder)), time.monotonic() + seconds
+    while time.monotonic() < until and repro.poll() is None:
+        if stages_named(output(folder)) != so_far:
+            return
         time.sleep(0.02)
 
 

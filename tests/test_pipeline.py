@@ -179,7 +179,12 @@ def run(
 
 def stages_run(result: subprocess.CompletedProcess[str]) -> set[str]:
     """Returns the stages whose command was executed."""
-    return set(re.findall(r"Running stage '([^']+)'", result.stdout))
+    return set(stages_named(result.stdout))
+
+
+def stages_named(output: str) -> list[str]:
+    """Returns the stages that DVC says it runs, in order."""
+    return re.findall(r"Running stage '([^']+)'", output)
 
 
 def experiment(clone: Path, **changes: object) -> set[str]:
