@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from stages.io.errors import InputError
 from stages.io.progress import Progress
+from stages.io.seeds import generator
 from stages.llm.adapters import (
     add_adapter,
     check_adapter,
@@ -25,7 +26,7 @@ from stages.llm.adapters import (
 from stages.llm.fetching.write import write_llm
 from stages.llm.hardware import resolve_precision
 from stages.llm.load import Llm, load_llm
-from stages.llm.packing import collate, group_rows, pack, shuffled_batches
+from stages.llm.packing import Group, collate, group_rows, pack, pack_evenly, shuffled_batches
 from stages.llm.params import Tuning
 from stages.llm.score import batch_scores, score_prompts
 from stages.llm.tune import LabelledPrompts, Tuned, tune
@@ -131,6 +132,39 @@ def test_groups_hold_every_row_once_and_rebuild_its_tokens(llm: Llm) -> None:
         for row, suffix in zip(group.rows, group.suffixes, strict=True):
             assert group.prefix + suffix == ids[row]
             assert suffix
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("multiple", [1, 2, 3])
+def test_pieces_of_a_step_are_cut_from_its_groups_so_that_they_end_together(
+    llm: Llm, shared: bool, multiple: int
+) -> None:
+    prompts, prefixes = prompts_of(3, 24)
+    ids = tokenize(llm.tokenizer, prompts)
+    groups = group_rows(ids, prefixes if shared else [""] * len(ids), most_rows=4)
+    for batch in [*([group] for group in groups), *shuffled_batches(groups, 5, generator(1, "b"))]:
+        whole, even = pack(batch, 10_000, multiple), pack_evenly(batch, 10_000, multiple)
+        rows = sorted(row for group in batch for row in group.rows)
+        assert sorted(row for piece in even for group in piece for row in group.rows) == rows
+        for group in (group for piece in even for group in piece):
+            for row, suffix in zip(group.rows, group.suffixes, strict=True):
+                assert group.prefix + suffix == ids[row] and suffix
+        assert len(whole) <= len(even) <= min(multiple, len(rows))
+        assert longest(even) <= longest(whole)
+        if multiple == 1:
+            assert even == whole
+
+
+def test_a_cut_must_save_more_than_the_prefix_that_is_computed_twice() -> None:
+    suffixes = [[1] * 10, [2] * 10, [3] * 10, [4] * 20]
+    for prefix, lengths in ((0, [20, 30]), (10, [30, 40]), (1000, [1050])):
+        pieces = pack_evenly([Group([5, 6, 7, 8], [9] * prefix, suffixes)], 10_000, 2)
+        found = sorted(sum(group.length for group in piece) for piece in pieces)
+        assert found == lengths
+
+
+def longest(pieces: list[list[Group]]) -> int:
+    return max(sum(group.length for group in piece) for piece in pieces)
 
 
 def test_an_epoch_trains_on_every_row_once_in_batches_of_the_asked_size(llm: Llm) -> None:

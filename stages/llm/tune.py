@@ -21,7 +21,7 @@ from stages.io.seeds import derived_seed, generator
 from stages.llm.adapters import trainable_parameters
 from stages.llm.live import Watch, nobody
 from stages.llm.load import Llm
-from stages.llm.packing import Group, collate, group_rows, pack, shuffled_batches
+from stages.llm.packing import Group, collate, group_rows, pack_evenly, shuffled_batches
 from stages.llm.params import Score, Tuning
 from stages.llm.processes import ALONE, Processes
 from stages.llm.score import batch_scores, score_prompts
@@ -316,7 +316,7 @@ def _gradient(
     # Loss, scores, gradient: one vector, so that processes meet once.
     total = torch.zeros(1 + len(place) + size, device=llm.device)
     loss, scores, gradient = total.split([1, len(place), size])
-    mine, spare = peers.share(pack(batch, micro_tokens, math.lcm(pool.pieces, peers.size)))
+    mine, spare = peers.share(pack_evenly(batch, micro_tokens, math.lcm(pool.pieces, peers.size)))
     for piece_loss, rows, logits, piece_gradient in pool.map(compute, mine):
         loss += piece_loss
         scores[[place[row] for row in rows.tolist()]] = logits
