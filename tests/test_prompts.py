@@ -134,7 +134,7 @@ def whole(prompt: Prompt) -> str:
     return prompt.prefix + prompt.suffix
 
 
-def test_a_candidate_alone_has_no_prefix() -> None:
+def test_a_row_without_history_has_no_prefix() -> None:
     prompt = build_prompt(Row(7, None, "Alien (1979)"))
     assert (prompt.prefix, prompt.suffix) == ("", f'Item: "Alien (1979)"\n{QUESTION}')
 
@@ -595,17 +595,25 @@ def rates_in(texts: list[str]) -> list[list[str]]:
     return found
 
 
-def test_prompts_without_codes_have_their_train_rows_once_more_as_candidates_alone(
+def test_prompts_without_codes_have_their_train_rows_once_more_without_history(
     before: dict[str, tuple[dict[str, Any], dict[str, pa.Table]]],
 ) -> None:
     keys = ["row", "uid", "iid", "label", "teacher"]
     for name in ("text", "rates", "taught"):
         tables = before[name][1]
-        titles = tables["train_titles"]
-        assert titles.select(keys) == tables["train"].select(keys)
-        for row in titles.to_pylist():
-            assert row["prefix"] == ""
-            assert row["suffix"] == f'Item: "{FILMS[row["iid"] - 1]}"\n{QUESTION}'
+        titles, whole = tables["train_titles"], tables["train"]
+        assert titles.select(keys) == whole.select(keys)
+        for short, row in zip(titles.to_pylist(), whole.to_pylist(), strict=True):
+            levels = [it for it in whole_lines(row) if it.startswith(("User kind", "Item app"))]
+            assert len(levels) == (2 if name == "rates" else 0)
+            title = f'Item: "{FILMS[row["iid"] - 1]}"'
+            expected = [*levels[:1], title, *levels[1:], QUESTION]
+            assert whole_lines(short) == expected
+            assert short["prefix"] == (levels[0] if levels else "")
+
+
+def whole_lines(row: dict[str, Any]) -> list[str]:
+    return (row["prefix"] + row["suffix"]).splitlines()
 
 
 def test_only_train_rows_meet_noise(folder: Path, tiny_llm_folder: Path) -> None:
@@ -772,9 +780,11 @@ def test_codes_teach_their_prompts_items_rates_the_others_and_nothing_test_rows(
             assert tables[split]["teacher"].to_numpy().tolist() == expected.tolist()
     train = before["text"][1]["train"].to_pandas()
     effects = effects_of_all(before["text"][1]["train"])
-    for row in before["text"][1]["valid"].to_pylist():
-        likely = expit(effects.intercept + effects.items[row["iid"]])
-        assert row["teacher"] == pytest.approx(likely)
+    for name, of_user in (("text", 0), ("rates", 1)):
+        for row in before[name][1]["valid"].to_pylist():
+            user = of_user * effects.users[row["uid"]]
+            likely = expit(effects.intercept + user + effects.items[row["iid"]])
+            assert row["teacher"] == pytest.approx(likely)
     assert train.groupby("iid")["teacher"].nunique().max() > 1, "out of fold"
     for name in SETS:
         assert set(before[name][1]["test"]["teacher"].to_pylist()) == {0.5}

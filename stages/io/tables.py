@@ -71,7 +71,7 @@ PROMPTS = pa.schema(
         ("uid", pa.int32()),
         ("iid", pa.int32()),
         ("label", pa.int8()),
-        # A like's probability by what teaches the row: codes, or the item's like-rate; 0 to 1.
+        # A like's probability by what teaches the row: codes, or like-rates; 0 to 1.
         # Test rows carry nothing new: 0.5.
         ("teacher", pa.float32()),
         ("prefix", pa.string()),

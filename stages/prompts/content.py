@@ -81,9 +81,9 @@ class Content:
         """Returns what remains where titles are left out."""
         return replace(self, with_titles=False)
 
-    def candidate_alone(self) -> "Content":
-        """Returns the candidate's title and nothing else."""
-        return Content(self.titles, True, None, wording=self.wording)
+    def without_history(self) -> "Content":
+        """Returns what remains where the titles of liked items are left out."""
+        return replace(self, max_titles=None)
 
     def rows(
         self,

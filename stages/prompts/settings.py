@@ -124,9 +124,14 @@ class PromptSettings:
         return tuple(part for part in self.section.wording or WORDING if place_of(part) in shown)
 
     @property
+    def shows_rates(self) -> bool:
+        """Whether like-rates stand in the prompts."""
+        return "rates" in self.shown
+
+    @property
     def counts_rates(self) -> bool:
         """Whether like-rates stand in the prompts or teach their rows."""
-        return "rates" in self.shown or self.codes is None
+        return self.shows_rates or self.codes is None
 
     def key(self) -> dict[str, Any]:
         """Returns what makes these prompts others: no key that shapes other prompts only."""
@@ -146,8 +151,8 @@ class PromptSettings:
 def short_table(shown: Collection[Shown]) -> ShortTable | None:
     """Returns which table of short train rows prompts with these fields have.
 
-    Those with codes have their rows without titles, `train_ids`; others the candidate's title
-    alone, `train_titles`, if they show titles at all.
+    Those with codes have their rows without titles, `train_ids`; others without history,
+    `train_titles`, if they show titles at all.
     """
     if "codes" in shown:
         return "train_ids"

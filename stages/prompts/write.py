@@ -51,7 +51,7 @@ def write_prompts(
     if short == "train_ids":
         tables[short] = ("train", content.without_titles())
     elif short == "train_titles":
-        tables[short] = ("train", content.candidate_alone())
+        tables[short] = ("train", content.without_history())
     flips = Flips(settings.section.flip_bits, generator(settings.seed, "flip_bits"), settings.form)
     statistics = {}
     with replacing(folder) as partial:
@@ -102,24 +102,28 @@ def teachers_of(
 ) -> dict[str, NDArray[np.float32]]:
     """Returns how likely a like is by the rows' teacher, by split.
 
-    Codes teach the prompts of their set; elsewhere the item's effect does, which for train rows
-    leaves their fold out. Nothing teaches test rows.
+    Codes teach the prompts of their set; elsewhere the item's effect does, and the user's where
+    rates are shown, which for train rows leave their fold out. Nothing teaches test rows.
     """
     found = {"test": np.full(len(rows["test"]), UNTAUGHT, np.float32)}
     for split in ("train", "valid"):
         if settings.codes_folder is not None:
             found[split] = read_teacher(settings.codes_folder, rows[split]["row"].to_numpy())
         elif rates is not None:
-            likely = expit(_item_logits(rates, rows[split], split))
+            likely = expit(_effects(rates, rows[split], split, of_user=settings.shows_rates))
             found[split] = likely.astype(np.float32)
     return found
 
 
-def _item_logits(rates: FoldedEffects, rows: pa.Table, split: str) -> NDArray[np.float64]:
-    """Returns (n,) log-odds of a like by who is average."""
+def _effects(
+    rates: FoldedEffects, rows: pa.Table, split: str, *, of_user: bool
+) -> NDArray[np.float64]:
+    """Returns (n,) log-odds of a like by item, and by user if `of_user`, else by who is average."""
     if split == "train":
-        return rates.intercepts + rates.items
-    return rates.of_all.intercept + rates.of_all.items[rows["iid"].to_numpy()]
+        return rates.intercepts + rates.items + of_user * rates.users
+    whole = rates.of_all
+    users, items = (rows[key].to_numpy() for key in ("uid", "iid"))
+    return whole.intercept + whole.items[items] + of_user * whole.users[users]
 
 
 def prompt_table(
