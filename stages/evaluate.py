@@ -30,7 +30,8 @@ def main() -> None:
     dataset, seed = load_shared("dataset"), load_shared("seed")
     planned = read_rows(PLANNED_ROWS)
     rows, table = whole_table(planned, params, dataset=dataset, seed=seed)
-    ours = {name: row.title for name, row in planned.items() if row.kind in ("variant", "codes")}
+    own = ("variant", "codes")
+    ours = {n: row.title for n, row in planned.items() if row.kind in own and n in rows.scores}
     codes = planned[OURS].codes
     distinct = distinct_codes(read_json(code_quality(codes))) if codes else None
     write_csv(roc_points(rows, ours), PLOTS / "roc.csv")

@@ -30,7 +30,9 @@ def main() -> None:
         for path, key in keys.items():
             _write_key(key, folder / path.relative_to(PLAN))
         write_json(rows_as_json(rows), folder / PLANNED_ROWS.name)
-    print(f"{len(rows)} rows in the table: {', '.join(row.title for row in rows)}")
+    lines = [row.title for row in rows if not row.repeats]
+    again = f"; {len(rows) - len(lines)} repetitions" if len(rows) > len(lines) else ""
+    print(f"{len(lines)} rows in the table: {', '.join(lines)}{again}")
 
 
 def _write_key(key: dict[str, Any], path: Path) -> None:

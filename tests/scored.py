@@ -23,6 +23,7 @@ KINDS: dict[str, RowKind] = {
     "text": "variant",
     "id_only": "variant",
     "codes": "variant",
+    "codes_2": "variant",
 }
 
 

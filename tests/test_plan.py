@@ -117,6 +117,36 @@ def test_ones_own_sets_and_variants_are_called_by_their_names() -> None:
     assert rows["collm_lightgcn"] == {"title": "CoLLM-LightGCN", "kind": "llm method"}
 
 
+AGAIN = {
+    "variants.text_2": {"prompts": "text", "start": "llm", "seed": 2},
+    "variants.codes_2": {"prompts": "codes", "start": "adapters/text_2", "seed": 2},
+    "variants.codes_3": {"prompts": "codes", "start": "adapters/text", "seed": 3},
+}
+
+
+def test_a_variant_of_another_seed_repeats_the_one_that_it_is_otherwise(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    others = {
+        "variants.wide": {"prompts": "text", "start": "llm", "changes": {"epochs": 2}, "seed": 2},
+        "variants.on_wide": {"prompts": "codes", "start": "adapters/wide", "seed": 2},
+        "variants.alone": {"prompts": "codes", "start": "llm", "seed": 2},
+        "compare.methods": [],
+    }
+    rows = planned({**AGAIN, **others})
+    found = {name: (row["seed"], row.get("repeats")) for name, row in rows.items() if "seed" in row}
+    assert found == {
+        "text_2": (2, "text"),
+        "codes_2": (2, "codes"),
+        "codes_3": (3, "codes"),
+        **dict.fromkeys(("wide", "on_wide", "alone"), (2, None)),
+    }
+    assert capsys.readouterr().out == (
+        "7 rows in the table: codes of taste, BinMF, TALLRec, BinLLM, wide, BinLLM, on wide, "
+        "BinLLM, alone, BinLLM; 3 repetitions\n"
+    )
+
+
 # The paper's figures.
 
 
@@ -450,6 +480,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         },
         "variants.wide.changes.lora: it goes on from the adapter of adapters/text, whose shape is ",
     ),
+    (
+        {"variants.text_2": {"prompts": "text", "start": "llm", "seed": 1}},
+        "variants.text_2.seed: text has a run of seed 1 already; expected another",
+    ),
+    (
+        {**AGAIN, "variants.more": {"prompts": "codes", "start": "adapters/text", "seed": 2}},
+        "variants.more.seed: codes has a run of seed 2 already; expected another",
+    ),
+    ({"variants.text_2": {"prompts": "text", "start": "llm", "seed": -1}}, "variants.text_2.seed"),
     ({"variants.mf": VARIANT}, "two rows of the table are called 'mf'"),
     ({"codes.text": {}}, "two rows of the table are called 'text'"),
     (

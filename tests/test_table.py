@@ -15,9 +15,9 @@ from stages import evaluate as stage
 from stages.io import paths
 from stages.io.errors import InputError
 from stages.io.params import load_section
-from stages.io.tables import INTERACTIONS, REPEATS, read_table, write_table
+from stages.io.tables import INTERACTIONS, REPEATS, read_table, write_json, write_table
 from stages.measures.layout import markdown
-from stages.measures.planned import read_rows
+from stages.measures.planned import PlannedRow, read_rows, rows_as_json
 from stages.measures.quality import Evaluate
 from stages.measures.repeats import over_seeds
 from stages.measures.scored_rows import read_predictions
@@ -495,13 +495,37 @@ def test_further_seeds_are_measured_from_their_scores_of_all_test_rows() -> None
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_variant_of_another_seed_stands_among_the_seeds_and_in_no_line() -> None:
+    before = table()
+    scored = predictions("codes")
+    shuffled = scored.assign(score=-scored["score"]).sample(frac=1, random_state=2)
+    write_row("codes_2", shuffled)
+    planned = {**read_rows(paths.PLANNED_ROWS)}
+    again = PlannedRow("codes_2", "BinLLM, codes 2", "variant", seed=2, repeats="codes")
+    write_json(rows_as_json([*planned.values(), again]), paths.PLANNED_ROWS)
+    found = table()
+    assert found["methods"] == before["methods"]
+    (method, it), *others = found["seeds"]["methods"].items()
+    assert (method, it["seeds"], it["rows"], others) == ("codes", 2, 280, [])
+    first = before["methods"]["codes"]["auc"]
+    assert [run["auc"] for run in it["runs"]] == [pytest.approx(first), pytest.approx(1 - first)]
+    assert it["auc"]["mean"] == pytest.approx(0.5)
+    assert set(pd.read_csv("metrics/plots/roc.csv")["method"].unique()).isdisjoint({again.title})
+    write_row("codes_2", shuffled[1:])
+    with pytest.raises(InputError, match=r"codes\.parquet: seed 2 scored other rows"):
+        stage.main()
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_seed_s_run_is_what_its_scores_say_whatever_their_order() -> None:
     scored = predictions("mf")
     write_repeats("mf", {7: -scored["score"]})
     path = paths.repeats("mf")
     shuffled = read_table(path, REPEATS).to_pandas().sample(frac=1, random_state=3)
     write_table(shuffled, path, REPEATS)
-    found = over_seeds(path, read_predictions(paths.predictions("mf")), 1)
+    found = over_seeds(
+        path, read_table(path, REPEATS), read_predictions(paths.predictions("mf")), 1
+    )
     assert found is not None and [run["seed"] for run in found["runs"]] == [1, 7]
     of_first = roc_auc_score(scored["label"], scored["score"])
     assert [run["auc"] for run in found["runs"]] == [

@@ -285,6 +285,18 @@ def test_targets_are_labels_the_teachers_or_their_mean_and_labels_stay(
         np.testing.assert_allclose(mix.targets, (hard.targets + teacher.targets) / 2)
 
 
+def test_a_variants_own_seed_is_the_root_of_its_training_alone() -> None:
+    again = {"prompts": "codes", "start": "adapters/text", "seed": 2}
+    write_params({"variants.again": again})
+    prompts = prompt_settings("codes").key()
+    found, codes = training_settings("again"), training_settings("codes")
+    assert found.seed == derived_seed(2, "train_lora codes")
+    assert found.key() == codes.key() | {"seed": found.seed}
+    assert prompt_settings(found.prompts).key() == prompts
+    write_params({"seed": 2})
+    assert training_settings("codes").seed == found.seed, "as a run with that root seed"
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
@@ -299,7 +311,8 @@ def test_targets_are_labels_the_teachers_or_their_mean_and_labels_stay(
         ),
         (
             {"prompts": "codes", "start": "llm", "epochs": 2},
-            "variants.other.epochs is unknown; allowed in variants.other: prompts, start, changes",
+            "variants.other.epochs is unknown; allowed in variants.other: prompts, start, "
+            "changes, seed",
         ),
         (
             {"prompts": "codes", "start": "llm", "changes": {"epochs": 0}},

@@ -28,11 +28,19 @@ class VariantEntry(Section):
         start: `llm` to put a new adapter on the LLM, or `adapters/` and the name of the variant
             whose adapter to go on from, unless `train_lora.tuning` is intuitive.
         changes: values in place of those of `train_lora`.
+        seed: root seed of its training; None for the run's. Prompts and test rows stay the run's.
     """
 
     prompts: str
     start: str = Field(pattern=r"^(llm|adapters/[a-z0-9_]+)$")
     changes: dict[str, Any] = Field(default={})
+    seed: int | None = Field(default=None, ge=0)
+
+    @property
+    def goes_on_from(self) -> str | None:
+        """The variant whose adapter it starts from; None for a new one."""
+        after = self.start.removeprefix(_ADAPTERS)
+        return None if after == self.start else after
 
 
 @dataclass(frozen=True)
@@ -101,9 +109,8 @@ def training_settings(name: str) -> TrainingSettings:
         TrainLora, "train_lora", changes=entry.changes, changed_in=f"variants.{name}.changes"
     )
     shown = prompt_settings(entry.prompts).shown
-    start = None
-    if entry.start.startswith(_ADAPTERS):
-        before = entry.start.removeprefix(_ADAPTERS)
+    start, before = None, entry.goes_on_from
+    if before is not None:
         known_entry("variants", before)
         start = adapter_folder(before) if section.tuning == "two_step" else None
     if start is not None and "lora" in entry.changes:
@@ -112,6 +119,5 @@ def training_settings(name: str) -> TrainingSettings:
             f"{entry.start}, whose shape is given; expected lora there, or start: llm"
         )
     stream = "train_lora codes" if "codes" in shown else "train_lora text"
-    return TrainingSettings(
-        entry.prompts, shown, start, section, derived_seed(load_shared("seed"), stream)
-    )
+    root = load_shared("seed") if entry.seed is None else entry.seed
+    return TrainingSettings(entry.prompts, shown, start, section, derived_seed(root, stream))

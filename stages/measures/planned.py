@@ -36,6 +36,9 @@ class PlannedRow:
         published: the paper's own AUC and UAUC on this data set; None where it has none.
         prompts: of a variant, its set of prompts.
         codes: of a variant, the set of codes in its prompts; None where they hold none.
+        seed: of a variant, the root seed of its training; None for the run's.
+        repeats: the variant that it is but for seeds, as whose repetition it is shown, in no line
+            of its own; None otherwise.
     """
 
     name: str
@@ -44,6 +47,8 @@ class PlannedRow:
     published: dict[str, float] | None = None
     prompts: str | None = None
     codes: str | None = None
+    seed: int | None = None
+    repeats: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.io.errors import InputError
-from stages.io.tables import REPEATS, read_table
 from stages.measures.slices import sliced_metrics
 
 METRICS = ("auc", "uauc")
 
 
-def over_seeds(path: Path, scored: pa.Table, seed: int) -> dict[str, Any] | None:
+def over_seeds(
+    where: Path, further: pa.Table, scored: pa.Table, seed: int
+) -> dict[str, Any] | None:
     """Measures a row's scores under its first root seed and under further ones.
 
     Each repetition is what a run of the pipeline with that root seed would find.
 
     Args:
-        path: the row's scores under further seeds.
+        where: file of the further scores or, of a variant, of the first ones.
+        further: the row's scores under further seeds (schema REPEATS).
         scored: its scores under the first seed: row, uid, label and score, by ascending row.
         seed: the first seed.
 
@@ -30,16 +32,15 @@ def over_seeds(path: Path, scored: pa.Table, seed: int) -> dict[str, Any] | None
         of auc and of uauc. None where there is one seed only.
 
     Raises:
-        InputError: the file is missing, or holds scores of other rows.
+        InputError: some scores are of other rows.
     """
-    further = read_table(path, REPEATS)
     if not len(further):
         return None
     scores = {seed: scored["score"].to_numpy()}
     for other in pc.unique(further["seed"]).to_pylist():
         again = further.filter(pc.equal(further["seed"], other)).sort_by("row")
         if not np.array_equal(again["row"].to_numpy(), scored["row"].to_numpy()):
-            raise InputError(f"{path}: seed {other} scored other rows; run `dvc repro`")
+            raise InputError(f"{where}: seed {other} scored other rows; run `dvc repro`")
         scores[other] = again["score"].to_numpy()
     uids, labels = scored["uid"].to_numpy(), scored["label"].to_numpy()
     runs = []

@@ -14,7 +14,8 @@ def across_seeds(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         found: method -> what `stages.measures.repeats.over_seeds` returned, in the table's order.
 
     Returns:
-        `methods`: for each the number of seeds, rows, and mean and sd of auc and uauc. `order`:
+        `methods`: for each the number of seeds, rows, runs (seed, auc, uauc), and mean and sd of
+        auc and uauc. `order`:
         auc and uauc, under `one`, then `other`: the share of seeds in which `one` is higher (a tie
         counts half); only for pairs fitted under the same seeds and measured on the same rows.
     """
@@ -22,6 +23,7 @@ def across_seeds(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         method: {
             "seeds": len(seeds["runs"]),
             "rows": seeds["rows"],
+            "runs": seeds["runs"],
             **{metric: seeds[metric] for metric in METRICS if metric in seeds},
         }
         for method, seeds in found.items()

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages.io.paths import TEST_ROWS, predictions, repeats
 from stages.io.seeds import generator
+from stages.io.tables import REPEATS, read_table
 from stages.measures.bootstrap import bootstrap, draw_users, interval
 from stages.measures.planned import BIAS, OURS, PlannedRow, RowFacts, read_facts
 from stages.measures.quality import Evaluate, chance_levels, difference
@@ -92,6 +94,8 @@ def whole_table(
     Raises:
         InputError: a file is missing, or rows differ.
     """
+    in_seeds = {name: row for name, row in planned.items() if row.repeats}
+    planned = {name: row for name, row in planned.items() if not row.repeats}
     files = {name: predictions(name) for name in planned}
     variants = [name for name, row in planned.items() if row.kind == "variant"]
     rows = read_scored_rows(files, TEST_ROWS, reference=OURS, alike=variants)
@@ -105,10 +109,27 @@ def whole_table(
             rng = generator(seed, "compare")
             line["all_rows"] = on_all_rows(files[name], TEST_ROWS, params=params, rng=rng)
         if planned[name].kind in ("method", "codes"):
-            runs = over_seeds(repeats(name), read_predictions(files[name]), seed)
-            several |= {name: runs} if runs else {}
+            where = repeats(name)
+            further = read_table(where, REPEATS)
+        else:
+            where = files[name]
+            further = _repetitions(name, in_seeds)
+        runs = over_seeds(where, further, read_predictions(files[name]), seed)
+        several |= {name: runs} if runs else {}
     table["seeds"] = across_seeds(several) if several else None
     return rows, table
+
+
+def _repetitions(variant: str, in_seeds: Mapping[str, PlannedRow]) -> pa.Table:
+    """Returns a variant's scores under further seeds (schema REPEATS)."""
+    parts = [REPEATS.empty_table()]
+    for name, row in in_seeds.items():
+        if row.repeats == variant:
+            scored = read_predictions(predictions(name))
+            seeds = pa.array([row.seed] * len(scored), pa.int64())
+            columns = [seeds, scored["row"], scored["score"]]
+            parts.append(pa.table(columns, schema=REPEATS))
+    return pa.concat_tables(parts)
 
 
 def recorded(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from stages import methods
 from stages.io.errors import InputError
-from stages.io.params import entries, known_entry, load_key
+from stages.io.params import entries, known_entry, load_key, load_shared
 from stages.llm.method import LlmMethod
 from stages.llm.variants import variant_entry
 from stages.measures import papers_rows
@@ -43,17 +43,52 @@ def planned_rows(dataset: str) -> list[PlannedRow]:
         title = f"{method.title}-{methods.load(vectors).title}" if vectors else method.title
         figures = _figures(method.published.get(row), dataset)
         rows.append(PlannedRow(row, title, "llm method", figures))
-    for name in sorted(entries("variants"), key=lambda name: name == OURS):
-        title, published = papers_rows.of_variant(name)
-        prompts = variant_entry(name).prompts
-        codes = prompt_settings(prompts).codes
-        figures = _figures(published, dataset)
-        rows.append(PlannedRow(name, title, "variant", figures, prompts, codes))
+    rows += _variants(dataset)
     names = [row.name for row in rows]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"params.yaml: two rows of the table are called {twice[0]!r}")
     return rows
+
+
+def _variants(dataset: str) -> list[PlannedRow]:
+    rows: list[PlannedRow] = []
+    first: dict[tuple[str, ...], str] = {}
+    for name in sorted(entries("variants"), key=lambda name: name == OURS):
+        if variant_entry(name).seed is None:
+            first.setdefault(_but_for_seeds(name), name)
+    for name in sorted(entries("variants"), key=lambda name: name == OURS):
+        entry = variant_entry(name)
+        title, published = papers_rows.of_variant(name)
+        row = PlannedRow(
+            name,
+            title,
+            "variant",
+            _figures(published, dataset),
+            entry.prompts,
+            prompt_settings(entry.prompts).codes,
+            entry.seed,
+            None if entry.seed is None else first.get(_but_for_seeds(name)),
+        )
+        known = [other.seed for other in rows if row.repeats in (other.repeats, other.name)]
+        if row.repeats and row.seed in (load_shared("seed"), *known):
+            raise InputError(
+                f"params.yaml: variants.{name}.seed: {row.repeats} has a run of seed {row.seed} "
+                "already; expected another"
+            )
+        rows.append(row)
+    return rows
+
+
+def _but_for_seeds(name: str) -> tuple[str, ...]:
+    """Returns what a variant has in common with its repetitions under other seeds."""
+    chain: dict[str, str] = {}
+    at: str | None = name
+    while at is not None and at not in chain:  # a circle is DVC's to refuse
+        entry = variant_entry(at)
+        chain[at] = f"{entry.prompts} {sorted(entry.changes.items(), key=str)}"
+        at = entry.goes_on_from
+    return tuple(chain.values())
 
 
 def chosen_methods() -> dict[str, Any]:
