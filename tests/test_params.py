@@ -665,7 +665,9 @@ def test_each_section_of_the_project_fits_its_stages_model(section: str) -> None
     for key in section.split("."):
         raw = raw[key]
     if section.startswith(("prompts.", "variants.")):
-        raw = {"changes": {}, **raw}  # the one key that may be left out
+        raw = {"changes": {}, **raw}  # may be left out, as may a variant's seed
+    if section.startswith("variants."):
+        raw = {"seed": None, **raw}
     assert_same_keys(raw, load_section(MODELS[section], section, ROOT / "params.yaml"))
 
 

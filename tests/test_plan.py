@@ -117,8 +117,10 @@ def test_ones_own_sets_and_variants_are_called_by_their_names() -> None:
     assert rows["collm_lightgcn"] == {"title": "CoLLM-LightGCN", "kind": "llm method"}
 
 
+LARGER_STEPS = {"batch_rows": 12, "learning_rate": 1.4e-3}
+TEXT_2 = {"prompts": "text", "start": "llm", "changes": LARGER_STEPS, "seed": 2}
 AGAIN = {
-    "variants.text_2": {"prompts": "text", "start": "llm", "seed": 2},
+    "variants.text_2": TEXT_2,
     "variants.codes_2": {"prompts": "codes", "start": "adapters/text_2", "seed": 2},
     "variants.codes_3": {"prompts": "codes", "start": "adapters/text", "seed": 3},
 }
@@ -322,7 +324,8 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"train_lora.labels": "hard"}, VARIANTS),
     ({"train_lora.train_rows.codes": 9}, VARIANTS_WITH_CODES),
     ({"train_lora.train_rows.ids_first": 0}, VARIANTS_WITH_CODES),
-    ({"train_lora.learning_rate": 0.1}, VARIANTS),
+    ({"train_lora.learning_rate": 0.1}, VARIANTS_WITH_CODES),  # step 1 has its own
+    ({"train_lora.weight_decay": 0.1}, VARIANTS),
     (
         {"variants.text": {"prompts": "text", "start": "llm", "changes": {"epochs": 2}}},
         {"train_lora/text"},
@@ -481,14 +484,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "variants.wide.changes.lora: it goes on from the adapter of adapters/text, whose shape is ",
     ),
     (
-        {"variants.text_2": {"prompts": "text", "start": "llm", "seed": 1}},
+        {"variants.text_2": {**TEXT_2, "seed": 1}},
         "variants.text_2.seed: text has a run of seed 1 already; expected another",
     ),
     (
         {**AGAIN, "variants.more": {"prompts": "codes", "start": "adapters/text", "seed": 2}},
         "variants.more.seed: codes has a run of seed 2 already; expected another",
     ),
-    ({"variants.text_2": {"prompts": "text", "start": "llm", "seed": -1}}, "variants.text_2.seed"),
+    ({"variants.text_2": {**TEXT_2, "seed": -1}}, "variants.text_2.seed = -1: "),
     ({"variants.mf": VARIANT}, "two rows of the table are called 'mf'"),
     ({"codes.text": {}}, "two rows of the table are called 'text'"),
     (

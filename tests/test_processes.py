@@ -191,8 +191,8 @@ def test_a_bad_value_is_one_line_among_several_processes_too(
 ) -> None:
     folder = project(tmp_path / "bad", tiny_llm_folder, 2)
     text = (folder / "params.yaml").read_text()
-    assert text.count("batch_rows: 3") == 1
-    (folder / "params.yaml").write_text(text.replace("batch_rows: 3", "batch_rows: 0"))
+    assert text.count("batch_rows: 4") == 1
+    (folder / "params.yaml").write_text(text.replace("batch_rows: 4", "batch_rows: 0"))
     done = run(folder, "-m", "stages.train_lora", "text")
     assert done.returncode == 2
     assert done.stderr.startswith("error: params.yaml: train_lora.batch_rows = 0")
