@@ -28,7 +28,7 @@ from stages.io.tables import ITEM_CODES, ROW_CODES, read_table
 from stages.llm.score import score_prompts
 from stages.llm.scoring_run import trained_llm
 from stages.llm.steps import starting_point, train_step, write_adapter
-from stages.llm.variants import training_settings
+from stages.llm.variants import TrainingSettings, training_settings
 from stages.measures.slices import sliced_metrics
 from stages.prompts.rows import PromptRows, read_prompts, sample_groups
 from stages.prompts.settings import PromptSettings, prompt_settings
@@ -83,25 +83,34 @@ def trained_and_judged(
         seed=training.seed + seed,
     )
     with tempfile.TemporaryDirectory() as scratch:
-        folder, adapter = Path(scratch) / "prompts", Path(scratch) / "adapter"
-        title = json.dumps([of_prompts, of_training])
+        folder, title = Path(scratch) / "prompts", json.dumps([of_prompts, of_training])
         write_prompts(
             prompts, folder, interactions=INTERACTIONS_FOLDER, llm=LLM_FOLDER, title=title
         )
-        llm = starting_point(training, LLM_FOLDER)
-        start = time.monotonic()
-        tuned = train_step(llm, training, folder, scratch=Path(scratch) / "work", title=title)
-        seconds = time.monotonic() - start
-        write_adapter(llm, tuned, training.section.score, adapter)
-        trained, score = trained_llm(LLM_FOLDER, adapter, training.section.precision)
-        path = folder / "valid.parquet"
-        drawn = read_prompts(path, sample_groups(path, rows, "user", generator(1, "judge")))
-        scores = score_prompts(trained, drawn.prompts, prefixes=drawn.prefixes, score=score)
+        drawn, scores, seconds = trained_scores(training, folder, title=title, rows=rows)
     return {
         "seconds": round(seconds),
         "tokens": float(drawn.n_tokens.mean()),
         **judged(drawn, scores),
     }
+
+
+def trained_scores(
+    training: TrainingSettings, prompts: Path, *, title: str, rows: int
+) -> tuple[PromptRows, NDArray[np.float32], float]:
+    """Trains an adapter; returns validation rows of whole users, its scores, and its seconds."""
+    with tempfile.TemporaryDirectory() as scratch:
+        adapter = Path(scratch) / "adapter"
+        llm = starting_point(training, LLM_FOLDER)
+        start = time.monotonic()
+        tuned = train_step(llm, training, prompts, scratch=Path(scratch) / "work", title=title)
+        seconds = time.monotonic() - start
+        write_adapter(llm, tuned, training.section.score, adapter)
+        trained, score = trained_llm(LLM_FOLDER, adapter, training.section.precision)
+    path = prompts / "valid.parquet"
+    drawn = read_prompts(path, sample_groups(path, rows, "user", generator(1, "judge")))
+    scores = score_prompts(trained, drawn.prompts, prefixes=drawn.prefixes, score=score)
+    return drawn, scores, seconds
 
 
 def changed_prompts(changes: dict[str, Any]) -> PromptSettings:

@@ -11,7 +11,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from ruamel.yaml import YAML
 
-from benchmarks import search_prompts
+from benchmarks import search_prompts, search_steps
 from benchmarks.search_codes import markdown
 from stages.measures.code_quality import health_line
 from stages.measures.summary import summary_table
@@ -42,6 +42,11 @@ def test_the_table_of_codes_is_that_of_the_committed_search() -> None:
 def test_the_table_of_ways_to_write_codes_is_that_of_the_committed_search() -> None:
     found = recorded("benchmarks/searches/prompts.json")
     assert search_prompts.markdown(found) in read("docs/prompts.md")
+
+
+def test_the_table_of_steps_is_that_of_the_committed_search() -> None:
+    found = recorded("benchmarks/searches/steps.json")
+    assert search_steps.markdown(found) in read("benchmarks/README.md")
 
 
 def test_the_readmes_table_is_what_make_show_prints() -> None:
