@@ -30,8 +30,8 @@ def main() -> None:
     dataset, seed = load_shared("dataset"), load_shared("seed")
     planned = read_rows(PLANNED_ROWS)
     rows, table = whole_table(planned, params, dataset=dataset, seed=seed)
-    own = ("variant", "codes")
-    ours = {n: row.title for n, row in planned.items() if row.kind in own and n in rows.scores}
+    own = {name: row for name, row in planned.items() if row.kind in ("variant", "codes")}
+    ours = {name: row.title for name, row in own.items() if not row.repeats}
     codes = planned[OURS].codes
     distinct = distinct_codes(read_json(code_quality(codes))) if codes else None
     write_csv(roc_points(rows, ours), PLOTS / "roc.csv")

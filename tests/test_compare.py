@@ -330,7 +330,7 @@ def test_further_seeds_are_what_runs_with_those_seeds_find(project: Path, method
     )
     one = run(method, seed=4, **epochs(method, 1))
     first = (predictions(method), auc_of(method), uauc_of(method))
-    assert over_seeds(path, read_table(path, REPEATS), read_predictions(scored), 4) is None
+    assert over_seeds(path, read_predictions(scored), 4) is None
     run(method, seed=5, **epochs(method, 1))
     second = (predictions(method), auc_of(method), uauc_of(method))
     assert run(method, seed=4, seeds=2, **epochs(method, 1)) == one
@@ -339,7 +339,7 @@ def test_further_seeds_are_what_runs_with_those_seeds_find(project: Path, method
     assert further["seed"].tolist() == [5] * 1200
     for name in ("row", "score"):
         assert further[name].tolist() == second[0][name].tolist()
-    seeds = over_seeds(path, read_table(path, REPEATS), read_predictions(scored), 4)
+    seeds = over_seeds(path, read_predictions(scored), 4)
     assert seeds is not None and seeds["rows"] == 1200
     for root, found, expected in zip((4, 5), seeds["runs"], (first, second), strict=True):
         assert found == {

@@ -466,7 +466,7 @@ def test_seeds_stand_below_the_table_where_methods_ran_more_than_once() -> None:
         "uauc": {"mf": {"binmf": 0.5}},
     }
     written = markdown(found)
-    assert "| MF | 2 | 10 | 0.6500 ± 0.0707 | 0.6500 ± 0.0707 |" in written
+    assert "| MF | 2 | 10 | 0.6500 ± 0.0707 | 0.6500 ± 0.0707 | - | - |" in written
     assert "| MF | - / - | 100% / 50% |" in written
 
 
@@ -496,23 +496,36 @@ def test_further_seeds_are_measured_from_their_scores_of_all_test_rows() -> None
 
 @pytest.mark.usefixtures("folder")
 def test_a_variant_of_another_seed_stands_among_the_seeds_and_in_no_line() -> None:
+    scored, rng = predictions("codes"), np.random.default_rng(3)
+    write_row("bias", predictions("mf"))
+    write_plan(["bias", *SHOWN], "ml-1m")
     before = table()
-    scored = predictions("codes")
-    shuffled = scored.assign(score=-scored["score"]).sample(frac=1, random_state=2)
-    write_row("codes_2", shuffled)
-    planned = {**read_rows(paths.PLANNED_ROWS)}
-    again = PlannedRow("codes_2", "BinLLM, codes 2", "variant", seed=2, repeats="codes")
-    write_json(rows_as_json([*planned.values(), again]), paths.PLANNED_ROWS)
+    again = scored.assign(score=scored["score"] + rng.normal(size=len(scored)))
+    write_row("codes_2", again.sample(frac=1, random_state=2))
+    planned = [
+        *read_rows(paths.PLANNED_ROWS).values(),
+        PlannedRow("codes_2", "BinLLM, codes 2", "variant", seed=0, repeats="codes"),
+    ]
+    write_json(rows_as_json(planned), paths.PLANNED_ROWS)
     found = table()
+    above = found["methods"]["codes"].pop("mean_above_bias")
     assert found["methods"] == before["methods"]
     (method, it), *others = found["seeds"]["methods"].items()
     assert (method, it["seeds"], it["rows"], others) == ("codes", 2, 280, [])
-    first = before["methods"]["codes"]["auc"]
-    assert [run["auc"] for run in it["runs"]] == [pytest.approx(first), pytest.approx(1 - first)]
-    assert it["auc"]["mean"] == pytest.approx(0.5)
-    assert set(pd.read_csv("metrics/plots/roc.csv")["method"].unique()).isdisjoint({again.title})
-    write_row("codes_2", shuffled[1:])
-    with pytest.raises(InputError, match=r"codes\.parquet: seed 2 scored other rows"):
+    bias = before["methods"]["bias"]
+    for metric in ("auc", "uauc"):
+        runs = [by_scikit_learn(run, k=5)[metric] for run in (scored, again)]
+        assert [run["seed"] for run in it["runs"]] == [1, 0]
+        assert [run[metric] for run in it["runs"]] == [pytest.approx(value) for value in runs]
+        assert it[metric]["mean"] == pytest.approx(np.mean(runs))
+        assert above[metric]["value"] == pytest.approx(np.mean(runs) - bias[metric])
+        assert above[metric]["low"] < above[metric]["value"] < above[metric]["high"]
+    assert f"| BinLLM | 2 | 280 | {it['auc']['mean']:.4f} ± " in text()
+    assert f" | {above['auc']['value']:+.4f} [" in text().split("several seeds")[1]
+    assert "BinLLM, codes 2" not in text() + Path("metrics/plots/roc.csv").read_text()
+    refused = r"data/predictions/codes_2\.parquet: "
+    write_row("codes_2", again[1:])
+    with pytest.raises(InputError, match=refused):
         stage.main()
 
 
@@ -523,9 +536,7 @@ def test_a_seed_s_run_is_what_its_scores_say_whatever_their_order() -> None:
     path = paths.repeats("mf")
     shuffled = read_table(path, REPEATS).to_pandas().sample(frac=1, random_state=3)
     write_table(shuffled, path, REPEATS)
-    found = over_seeds(
-        path, read_table(path, REPEATS), read_predictions(paths.predictions("mf")), 1
-    )
+    found = over_seeds(path, read_predictions(paths.predictions("mf")), 1)
     assert found is not None and [run["seed"] for run in found["runs"]] == [1, 7]
     of_first = roc_auc_score(scored["label"], scored["score"])
     assert [run["auc"] for run in found["runs"]] == [

@@ -86,7 +86,7 @@ def markdown(table: dict[str, Any]) -> str:
         # All of them have scored the whole test set.
         parts.append(chance_line(next(iter(more.values()))["all_rows"]["chance"], k) + ".")
     if table["seeds"]:
-        parts.append(_seeds(table["seeds"], {name: it["title"] for name, it in methods.items()}))
+        parts.append(_seeds(table["seeds"], methods))
     return "\n\n".join(parts) + "\n"
 
 
@@ -125,8 +125,7 @@ def _cells(it: dict[str, Any], gaps: list[str]) -> list[str]:
     )
     cells = [it["title"], auc, uauc, f"{it['uauc_users']:,}", *further]
     for kind, metric in product(gaps, METRICS):
-        gap = it.get(kind, {}).get(metric)
-        cells.append(f"{gap['value']:+.4f}{_span(gap, '+')}" if gap else _NONE)
+        cells.append(_gap(it.get(kind, {}).get(metric)))
     cells.append(_percent(it.get("relative_improvement")))
     cells.append(_NONE if it["parameters"] is None else f"{it['parameters']:,}")
     cells += [_seconds(it["seconds"][name]) for name in ("fit", "per_1000_rows")]
@@ -154,13 +153,16 @@ def _heading(table: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _seeds(seeds: dict[str, Any], titles: dict[str, str]) -> str:
+def _seeds(seeds: dict[str, Any], methods: dict[str, Any]) -> str:
+    titles = {name: it["title"] for name, it in methods.items()}
     names = list(seeds["methods"])
     head = ["several seeds", "seeds", "rows", "AUC, mean ± sd", "UAUC, mean ± sd"]
+    head += [f"mean above user + item bias, {metric.upper()}" for metric in METRICS]
     body = []
     for method, it in seeds["methods"].items():
         spread = [f"{it[m]['mean']:.4f} ± {it[m]['sd']:.4f}" if m in it else _NONE for m in METRICS]
-        body.append([titles[method], str(it["seeds"]), f"{it['rows']:,}", *spread])
+        gaps = [_gap(methods[method].get("mean_above_bias", {}).get(m)) for m in METRICS]
+        body.append([titles[method], str(it["seeds"]), f"{it['rows']:,}", *spread, *gaps])
     above = []
     for one in names:
         shares = [[seeds["order"][m].get(one, {}).get(other) for m in METRICS] for other in names]
@@ -179,6 +181,10 @@ def _grid(head: list[str], body: Iterable[list[str]]) -> str:
 
 def _bounds(name: str, span: dict[str, float] | None) -> dict[str, float | None]:
     return {f"{name}_{end}": (span or {}).get(end) for end in ("low", "high")}
+
+
+def _gap(gap: dict[str, float] | None) -> str:
+    return f"{gap['value']:+.4f}{_span(gap, '+')}" if gap else _NONE
 
 
 def _number(value: float | None) -> str:

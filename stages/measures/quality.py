@@ -1,9 +1,10 @@
 """What is measured of a set of scores, and how two sets differ on the same draws of users."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -83,6 +84,17 @@ def chance_levels(uids: NDArray, labels: NDArray, k: int) -> dict[str, float | N
     both_labels = 0 < labels.sum() < len(labels)
     of_users = {name: it.chance(uids, labels, k) for name, it in user_metrics().items()}
     return {"auc": 0.5 if both_labels else None, **of_users}
+
+
+def mean_of(runs: Sequence[Measured]) -> Measured:
+    """Returns AUC and UAUC of several measurements of the same rows, averaged draw by draw."""
+    quality: dict[str, Any] = {}
+    for metric in ("auc", "uauc"):
+        values = [run.quality[metric] for run in runs]
+        quality[metric] = None if None in values else sum(values) / len(values)
+    auc = np.mean([run.drawn.auc for run in runs], axis=0)
+    uauc = np.mean([run.drawn.uauc for run in runs], axis=0)
+    return Measured(quality, Bootstrap(auc=auc, uauc=uauc))
 
 
 def difference(one: Measured, other: Measured, level: float) -> dict[str, Any]:

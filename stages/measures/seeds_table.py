@@ -15,9 +15,9 @@ def across_seeds(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
     Returns:
         `methods`: for each the number of seeds, rows, runs (seed, auc, uauc), and mean and sd of
-        auc and uauc. `order`:
-        auc and uauc, under `one`, then `other`: the share of seeds in which `one` is higher (a tie
-        counts half); only for pairs fitted under the same seeds and measured on the same rows.
+        auc and uauc. `order`: auc and uauc, under `one`, then `other`: the share of seeds in which
+        `one` is higher (a tie counts half); only for pairs fitted under the same seeds and measured
+        on the same rows.
     """
     methods = {
         method: {

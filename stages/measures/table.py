@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages.io.paths import TEST_ROWS, predictions, repeats
 from stages.io.seeds import generator
-from stages.io.tables import REPEATS, read_table
 from stages.measures.bootstrap import bootstrap, draw_users, interval
 from stages.measures.planned import BIAS, OURS, PlannedRow, RowFacts, read_facts
-from stages.measures.quality import Evaluate, chance_levels, difference
-from stages.measures.repeats import over_seeds
+from stages.measures.quality import Evaluate, chance_levels, difference, mean_of
+from stages.measures.repeats import over_scores, over_seeds
 from stages.measures.scored_rows import ScoredRows, read_predictions, read_scored_rows
 from stages.measures.seeds_table import across_seeds
 
@@ -47,13 +45,16 @@ def build_table(
         `protocol`; `chance`, what a random order gives, by metric; `methods`, each with title,
         kind, auc, uauc, uauc_users, rows, seen, warm, cold (with users and intervals), further
         metrics, intervals, scored_rows, difference (BinLLM - it, paired), above_bias (it - bias,
-        paired; where bias is in the table), relative_improvement (of BinLLM over it), valid_auc,
+        paired; where bias is in the table), mean_above_bias (the same of the mean over seeds, where
+        it has repetitions), relative_improvement (of BinLLM over it), valid_auc,
         parameters, tokens (of a prompt), seconds and published. An undefined value is None.
     """
     draws = draw_users(rows.uids, params.replicates, rng)
     measured = rows.measured(draws, params)
     ours, lines = measured[OURS], {}
     for method, found in measured.items():
+        if planned[method].repeats:
+            continue
         for name, part in rows.slices.items():
             spread = slice_spread(rows, rows.scores[method], part, draws, params.level)
             found.quality[name] |= spread
@@ -74,6 +75,10 @@ def build_table(
             lines[method]["difference"] = difference(ours, found, params.level)
         if method != BIAS and BIAS in measured:
             lines[method]["above_bias"] = difference(found, measured[BIAS], params.level)
+            again = [measured[name] for name in _repetitions(planned, method)]
+            if again:
+                mean = mean_of([found, *again])
+                lines[method]["mean_above_bias"] = difference(mean, measured[BIAS], params.level)
     return {
         "protocol": {"dataset": dataset, **rows.protocol(params)},
         "chance": chance_levels(rows.uids, rows.labels, params.ndcg_k),
@@ -94,12 +99,10 @@ def whole_table(
     Raises:
         InputError: a file is missing, or rows differ.
     """
-    in_seeds = {name: row for name, row in planned.items() if row.repeats}
-    planned = {name: row for name, row in planned.items() if not row.repeats}
     files = {name: predictions(name) for name in planned}
     variants = [name for name, row in planned.items() if row.kind == "variant"]
     rows = read_scored_rows(files, TEST_ROWS, reference=OURS, alike=variants)
-    facts = {name: read_facts(name) for name in planned}
+    facts = {name: read_facts(name) for name, row in planned.items() if not row.repeats}
     rng = generator(seed, "evaluate")
     table = build_table(rows, planned, facts, dataset=dataset, params=params, rng=rng)
     several: dict[str, Any] = {}
@@ -108,28 +111,21 @@ def whole_table(
             # One stream for all methods: the same users are drawn, so that methods can be paired.
             rng = generator(seed, "compare")
             line["all_rows"] = on_all_rows(files[name], TEST_ROWS, params=params, rng=rng)
+        again = _repetitions(planned, name)
         if planned[name].kind in ("method", "codes"):
-            where = repeats(name)
-            further = read_table(where, REPEATS)
-        else:
-            where = files[name]
-            further = _repetitions(name, in_seeds)
-        runs = over_seeds(where, further, read_predictions(files[name]), seed)
-        several |= {name: runs} if runs else {}
+            runs = over_seeds(repeats(name), read_predictions(files[name]), seed)
+            several |= {name: runs} if runs else {}
+        elif again:
+            seeds = {other: planned[other].seed or 0 for other in again}
+            scores = {seed: rows.scores[name]} | {seeds[it]: rows.scores[it] for it in again}
+            several[name] = over_scores(rows.uids, rows.labels, scores)
     table["seeds"] = across_seeds(several) if several else None
     return rows, table
 
 
-def _repetitions(variant: str, in_seeds: Mapping[str, PlannedRow]) -> pa.Table:
-    """Returns a variant's scores under further seeds (schema REPEATS)."""
-    parts = [REPEATS.empty_table()]
-    for name, row in in_seeds.items():
-        if row.repeats == variant:
-            scored = read_predictions(predictions(name))
-            seeds = pa.array([row.seed] * len(scored), pa.int64())
-            columns = [seeds, scored["row"], scored["score"]]
-            parts.append(pa.table(columns, schema=REPEATS))
-    return pa.concat_tables(parts)
+def _repetitions(planned: Mapping[str, PlannedRow], name: str) -> list[str]:
+    """Returns the variants that are one of the table's lines under other seeds."""
+    return [other for other, row in planned.items() if row.repeats == name]
 
 
 def recorded(table: Mapping[str, Any]) -> dict[str, Any]:
