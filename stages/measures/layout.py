@@ -86,7 +86,7 @@ def markdown(table: dict[str, Any]) -> str:
         # All of them have scored the whole test set.
         parts.append(chance_line(next(iter(more.values()))["all_rows"]["chance"], k) + ".")
     if table["seeds"]:
-        parts.append(_seeds(table["seeds"], methods))
+        parts += [it(table["seeds"], methods) for it in (seeds_grid, _order_grid)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -153,25 +153,32 @@ def _heading(table: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _seeds(seeds: dict[str, Any], methods: dict[str, Any]) -> str:
-    titles = {name: it["title"] for name, it in methods.items()}
-    names = list(seeds["methods"])
+def seeds_grid(seeds: dict[str, Any], methods: dict[str, Any]) -> str:
+    """Returns mean and deviation of what ran under several seeds, as a table in Markdown.
+
+    Args:
+        seeds: what `stages.measures.seeds_table.across_seeds` returned.
+        methods: all rows of the table.
+    """
     head = ["several seeds", "seeds", "rows", "AUC, mean ± sd", "UAUC, mean ± sd"]
     head += [f"mean above user + item bias, {metric.upper()}" for metric in METRICS]
     body = []
     for method, it in seeds["methods"].items():
         spread = [f"{it[m]['mean']:.4f} ± {it[m]['sd']:.4f}" if m in it else _NONE for m in METRICS]
         gaps = [_gap(methods[method].get("mean_above_bias", {}).get(m)) for m in METRICS]
-        body.append([titles[method], str(it["seeds"]), f"{it['rows']:,}", *spread, *gaps])
+        title = methods[method]["title"]
+        body.append([title, str(it["seeds"]), f"{it['rows']:,}", *spread, *gaps])
+    return _grid(head, body)
+
+
+def _order_grid(seeds: dict[str, Any], methods: dict[str, Any]) -> str:
+    titles = {name: methods[name]["title"] for name in seeds["methods"]}
     above = []
-    for one in names:
-        shares = [[seeds["order"][m].get(one, {}).get(other) for m in METRICS] for other in names]
-        above.append(
-            [titles[one], *(" / ".join(map(_share, pair)) for pair in shares)],
-        )
+    for one in titles:
+        shares = [[seeds["order"][m].get(one, {}).get(other) for m in METRICS] for other in titles]
+        above.append([titles[one], *(" / ".join(map(_share, pair)) for pair in shares)])
     title = "share of seeds in which the left one is higher, AUC / UAUC"
-    order = _grid([title, *(titles[name] for name in names)], above)
-    return f"{_grid(head, body)}\n\n{order}"
+    return _grid([title, *titles.values()], above)
 
 
 def _grid(head: list[str], body: Iterable[list[str]]) -> str:
