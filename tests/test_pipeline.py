@@ -83,6 +83,7 @@ SMALL = {
     "train_lora.train_rows.codes": 15,
     "train_lora.valid_rows": 12,
     "train_lora.evaluations": 4,  # each keeps a checkpoint, after which training can be killed
+    "variants.text.changes.batch_rows": 3,  # steps enough for as many
     "compare_llm.protocol.valid_rows": 12,
     "compare_llm.training.train_rows": 16,
     "predict.rows": SCORED,
@@ -563,6 +564,7 @@ STAGE_OF = {
     "codes.binmf": "pretrain_hash binmf",
     "prompts.codes.content": "materialize_prompts codes",
     "variants.codes.start": "train_lora codes",
+    "train_lora.learning_rate": "train_lora codes",  # step 1 has its own
     "compare.methods": "plan",
 }
 

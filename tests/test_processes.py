@@ -191,11 +191,11 @@ def test_a_bad_value_is_one_line_among_several_processes_too(
 ) -> None:
     folder = project(tmp_path / "bad", tiny_llm_folder, 2)
     text = (folder / "params.yaml").read_text()
-    assert text.count("batch_rows: 4") == 1
-    (folder / "params.yaml").write_text(text.replace("batch_rows: 4", "batch_rows: 0"))
+    assert text.count("micro_tokens: 1024") == 1
+    (folder / "params.yaml").write_text(text.replace("micro_tokens: 1024", "micro_tokens: 0"))
     done = run(folder, "-m", "stages.train_lora", "text")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: params.yaml: train_lora.batch_rows = 0")
+    assert done.stderr.startswith("error: params.yaml: train_lora.micro_tokens = 0")
     assert done.stderr.count("\n") == 1
     assert not (folder / "models/adapters").exists()
 
