@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from benchmarks import search_prompts, search_steps
 from benchmarks.search_codes import markdown
 from stages.measures.code_quality import health_line
+from stages.measures.layout import seeds_grid
 from stages.measures.summary import summary_table
 from tests.changed_params import ROOT
 
@@ -47,6 +48,28 @@ def test_the_table_of_ways_to_write_codes_is_that_of_the_committed_search() -> N
 def test_the_table_of_steps_is_that_of_the_committed_search() -> None:
     found = recorded("benchmarks/searches/steps.json")
     assert search_steps.markdown(found) in read("benchmarks/README.md")
+
+
+@pytest.mark.parametrize("data", ["ml-100k", "ml-1m"])
+def test_the_table_of_seeds_and_each_seeds_figures_are_those_of_the_committed_run(
+    data: str,
+) -> None:
+    found = recorded(f"docs/{data}/seeds.json")
+    part = read("docs/seeds.md").split("\n## ")[1 + ["ml-100k", "ml-1m"].index(data)]
+    assert part.startswith(data) and seeds_grid(found["seeds"], found["methods"]) in part
+    for method, it in found["seeds"]["methods"].items():
+        runs = sorted(it["runs"], key=lambda run: run["seed"])
+        told = [f"seed {run['seed']} {_short(run['auc'])} / {_short(run['uauc'])}" for run in runs]
+        line = f"- {found['methods'][method]['title']}, AUC / UAUC: {'; '.join(told)}.\n"
+        assert line in part
+    beside = (("bias", "`bias`"), ("taste", "codes of taste"), ("binmf", "BinMF"))
+    for method, title in beside:
+        row = found["methods"][method]
+        assert f"{title} {_short(row['auc'])} / {_short(row['uauc'])}" in part
+
+
+def _short(value: float) -> str:
+    return f"{value:.4f}".removeprefix("0")
 
 
 def test_the_readmes_table_is_what_make_show_prints() -> None:
