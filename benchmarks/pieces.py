@@ -19,8 +19,7 @@ import numpy as np
 from benchmarks.alternating import in_turn
 from stages.io.errors import run_stage
 from stages.io.paths import LLM_FOLDER, prompts_folder
-from stages.llm import tune
-from stages.llm.packing import Group, pack, pack_evenly
+from stages.llm import packing, tune
 from stages.llm.processes import ALONE
 from stages.llm.steps import labelled, starting_point, together
 from stages.llm.variants import training_settings
@@ -62,25 +61,17 @@ def main() -> None:
                     peers=ALONE,
                 )
 
-    cuts = {"whole groups": pack, "cut": pack_evenly}
+    cuts = {"whole groups": packing.pack, "cut": packing.pack_evenly}
     medians = in_turn({name: partial(gradients, cut) for name, cut in cuts.items()}, args.repeats)
     for name, cut in cuts.items():
         pieces = [cut(step, section.micro_tokens, PIECES) for step in steps]
-        idle = np.mean([len(parts) < PIECES for parts in pieces])
+        lengths = [[packing._length(piece) for piece in of_step] for of_step in pieces]
+        idle = np.mean([len(of_step) < PIECES for of_step in lengths])
         print(
-            f"{name:14}{medians[name]:7.2f} s  {_tokens(pieces):,} tokens, of which the longer "
-            f"pieces have {sum(max(map(_length, parts)) for parts in pieces):,}; {idle:.0%} of the "
-            "steps in one piece"
+            f"{name:14}{medians[name]:7.2f} s  {sum(map(sum, lengths)):,} tokens, of which the "
+            f"longer pieces have {sum(map(max, lengths)):,}; {idle:.0%} of the steps in one piece"
         )
     print(f"ratio {medians['whole groups'] / medians['cut']:.2f}")
-
-
-def _tokens(pieces: list[list[list[Group]]]) -> int:
-    return sum(_length(part) for parts in pieces for part in parts)
-
-
-def _length(part: list[Group]) -> int:
-    return sum(group.length for group in part)
 
 
 if __name__ == "__main__":

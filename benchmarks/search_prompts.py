@@ -10,6 +10,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,17 +54,43 @@ FOUND = Path("benchmarks/searches/prompts.json")
 
 def main() -> None:
     """Runs the search in the working folder."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
+    search(
+        WAYS,
+        lambda way, seed, rows: trained_and_judged(*WAYS[way], seed=seed, rows=rows),
+        rows=1000,
+        found_in=FOUND,
+        description=__doc__,
+    )
+
+
+def search(
+    ways: Iterable[str],
+    measure: Callable[[str, int, int], dict[str, float]],
+    *,
+    rows: int,
+    found_in: Path,
+    description: str | None,
+) -> None:
+    """Measures the ways that the command line asks for, and adds what is found to a JSON file.
+
+    Args:
+        ways: their names, all of which run by default.
+        measure: from a way, a seed and the validation rows to score to what is found.
+        rows: these rows, by default.
+        found_in: the file, by default.
+        description: of the program, whose first line its help shows.
+    """
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    parser.add_argument("--ways", nargs="*", default=list(ways), choices=list(ways))
     parser.add_argument("--seeds", type=int, nargs="*", default=[1])
-    parser.add_argument("--rows", type=int, default=1000, help="validation rows to score")
-    parser.add_argument("--to", type=Path, default=FOUND, help=f"(default: {FOUND})")
+    parser.add_argument("--rows", type=int, default=rows, help="validation rows to score")
+    parser.add_argument("--to", type=Path, default=found_in, help=f"(default: {found_in})")
     args = parser.parse_args()
     found = json.loads(args.to.read_text()) if args.to.exists() else {}
     of_data = found.setdefault(load_shared("dataset"), {})
     for way in args.ways:
         for seed in args.seeds:
-            measured = trained_and_judged(*WAYS[way], seed=seed, rows=args.rows)
+            measured = measure(way, seed, args.rows)
             of_data.setdefault(way, {})[str(seed)] = measured
             print(way, seed, json.dumps(measured), flush=True)
             args.to.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -127,21 +154,25 @@ def judged(drawn: PromptRows, scores: NDArray[np.float32]) -> dict[str, float]:
     `main_effects_read` and `codes_read` are the factors with which the two parts of the teacher's
     log-odds stand in the scores: 1 is as much as in the teacher.
     """
-    uids = drawn.keys["uid"].to_numpy()
     log_odds = logit(np.clip(drawn.teacher.astype(np.float64), 1e-6, 1 - 1e-6))
     of_codes = inner_products(drawn.keys)
     parts = np.stack([log_odds - of_codes, of_codes], axis=1)
     read = LinearRegression().fit(parts, scores)
-    found: dict[str, float] = {"rows": len(scores)}
-    for name, ranked in (("", scores), ("teacher_", log_odds)):
-        metrics = sliced_metrics(uids, drawn.labels, ranked, {})
-        found |= {f"{name}auc": metrics["auc"], f"{name}uauc": metrics["uauc"]}
     return {
-        **found,
-        "spearman": float(spearmanr(scores, log_odds)[0]),
+        **ranked_beside_teacher(drawn, scores),
         "main_effects_read": float(read.coef_[0]),
         "codes_read": float(read.coef_[1]),
     }
+
+
+def ranked_beside_teacher(drawn: PromptRows, scores: NDArray[np.float32]) -> dict[str, float]:
+    """Returns the number of rows, AUC and UAUC of scores and of the teacher, and how they agree."""
+    uids = drawn.keys["uid"].to_numpy()
+    found: dict[str, float] = {"rows": len(scores)}
+    for name, ranked in (("", scores), ("teacher_", drawn.teacher)):
+        metrics = sliced_metrics(uids, drawn.labels, ranked, {})
+        found |= {f"{name}{metric}": metrics[metric] for metric in ("auc", "uauc")}
+    return {**found, "spearman": float(spearmanr(scores, drawn.teacher)[0])}
 
 
 def inner_products(keys: pa.Table) -> NDArray[np.float64]:

@@ -6,48 +6,40 @@ benchmarks/searches/steps.json how well it ranks, beside its teacher, and how lo
 Test rows are not looked at.
 """
 
-import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import spearmanr
-
-from benchmarks.search_prompts import trained_scores
-from stages.io.params import load_shared
+from benchmarks.search_prompts import ranked_beside_teacher, search, trained_scores
 from stages.io.paths import prompts_folder
 from stages.llm.variants import training_settings
-from stages.measures.slices import sliced_metrics
 
 # By variant: rows of a step, peak learning rate, and layers adapted (None: all).
-WAYS: dict[str, list[tuple[int, float, int | None]]] = {
+_SETTINGS: dict[str, list[tuple[int, float, int | None]]] = {
     "text": [(3, 7e-4, None), (8, 1e-3, None), (12, 1.4e-3, None), (12, 1.4e-3, 20)],
     "codes": [(3, 7e-4, None), (4, 7e-4, None), (4, 1e-3, None), (6, 1e-3, None)],
+}
+WAYS = {
+    f"{variant}: steps of {rows} rows, {rate:g}" + (f", last {layers} layers" if layers else ""): (
+        variant,
+        {"batch_rows": rows, "learning_rate": rate},
+        layers,
+    )
+    for variant, settings in _SETTINGS.items()
+    for rows, rate, layers in settings
 }
 FOUND = Path("benchmarks/searches/steps.json")
 
 
 def main() -> None:
     """Runs the search in the working folder."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--variants", nargs="*", default=list(WAYS), choices=list(WAYS))
-    parser.add_argument("--seeds", type=int, nargs="*", default=[1])
-    parser.add_argument("--rows", type=int, default=1500, help="validation rows to score")
-    parser.add_argument("--to", type=Path, default=FOUND, help=f"(default: {FOUND})")
-    args = parser.parse_args()
-    found = json.loads(args.to.read_text()) if args.to.exists() else {}
-    of_data = found.setdefault(load_shared("dataset"), {})
-    for variant in args.variants:
-        for batch_rows, learning_rate, layers in WAYS[variant]:
-            way = f"{variant}: steps of {batch_rows} rows, {learning_rate:g}"
-            way += f", last {layers} layers" if layers else ""
-            for seed in args.seeds:
-                changes = {"batch_rows": batch_rows, "learning_rate": learning_rate}
-                measured = trained_and_ranked(variant, changes, layers, seed=seed, rows=args.rows)
-                of_data.setdefault(way, {})[str(seed)] = measured
-                print(way, seed, json.dumps(measured), flush=True)
-                args.to.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    search(
+        WAYS,
+        lambda way, seed, rows: trained_and_ranked(*WAYS[way], seed=seed, rows=rows),
+        rows=1500,
+        found_in=FOUND,
+        description=__doc__,
+    )
 
 
 def trained_and_ranked(
@@ -61,11 +53,7 @@ def trained_and_ranked(
     drawn, scores, seconds = trained_scores(
         training, prompts_folder(training.prompts), title=f"{variant} {changes}", rows=rows
     )
-    uids, found = drawn.keys["uid"].to_numpy(), {"rows": len(scores), "seconds": round(seconds)}
-    for name, ranked in (("", scores), ("teacher_", drawn.teacher)):
-        metrics = sliced_metrics(uids, drawn.labels, ranked, {})
-        found |= {f"{name}{metric}": round(metrics[metric], 4) for metric in ("auc", "uauc")}
-    return {**found, "spearman": round(float(spearmanr(scores, drawn.teacher)[0]), 3)}
+    return {"seconds": round(seconds), **ranked_beside_teacher(drawn, scores)}
 
 
 def markdown(found: dict[str, Any]) -> str:
