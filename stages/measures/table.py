@@ -116,8 +116,8 @@ def whole_table(
             runs = over_seeds(repeats(name), read_predictions(files[name]), seed)
             several |= {name: runs} if runs else {}
         elif again:
-            seeds = {other: planned[other].seed or 0 for other in again}
-            scores = {seed: rows.scores[name]} | {seeds[it]: rows.scores[it] for it in again}
+            scores = {seed: rows.scores[name]}
+            scores |= {planned[other].seed or 0: rows.scores[other] for other in again}
             several[name] = over_scores(rows.uids, rows.labels, scores)
     table["seeds"] = across_seeds(several) if several else None
     return rows, table

@@ -52,13 +52,15 @@ def planned_rows(dataset: str) -> list[PlannedRow]:
 
 
 def _variants(dataset: str) -> list[PlannedRow]:
+    """Returns the variants' rows, BinLLM's last; a repetition names what it repeats."""
     rows: list[PlannedRow] = []
+    names = sorted(entries("variants"), key=lambda name: name == OURS)
+    found = {name: variant_entry(name) for name in names}
     first: dict[tuple[str, ...], str] = {}
-    for name in sorted(entries("variants"), key=lambda name: name == OURS):
-        if variant_entry(name).seed is None:
+    for name in names:
+        if found[name].seed is None:
             first.setdefault(_but_for_seeds(name), name)
-    for name in sorted(entries("variants"), key=lambda name: name == OURS):
-        entry = variant_entry(name)
+    for name, entry in found.items():
         title, published = papers_rows.of_variant(name)
         row = PlannedRow(
             name,
