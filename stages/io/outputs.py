@@ -141,12 +141,16 @@ def _partial(path: Path) -> Path:
 
 
 def _remove_open() -> None:
-    """Removes what this process has not finished, while another thread may be writing there."""
+    """Removes what this process has not finished, while another thread may be writing there.
+
+    A folder that is called otherwise has no new file put into it while it is removed.
+    """
     for partial in tuple(_open):
-        for _ in range(3):
-            with suppress(OSError):
-                _remove(partial)
-                break
+        found = _PARTIAL.fullmatch(partial.name)
+        aside = _partial(partial.with_name(found[1])) if found else partial
+        with suppress(OSError):
+            partial.replace(aside)
+            _remove(aside)
 
 
 before_end(_remove_open)
