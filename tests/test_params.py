@@ -363,15 +363,16 @@ def test_all_wrong_keys_of_a_section_are_told_at_once(tmp_path: Path) -> None:
     )
 
 
-def test_wrong_keys_in_and_beside_changes_are_told_where_each_stands(tmp_path: Path) -> None:
-    path = write(tmp_path, "rate: 0.5, rows: 3", "rate: 0, rows: 3")
-    changes = {"tune": {"rows": 0}}
-    with pytest.raises(InputError) as caught:
-        load_section(Both, "deep", path, changes=changes, changed_in="sets.a.changes")
-    assert str(caught.value) == (
-        f"{path}: deep.tune.rate = 0: input should be greater than 0; "
-        "sets.a.changes.tune.rows = 0: input should be greater than or equal to 1"
-    )
+def test_a_section_has_to_be_valid_itself_and_then_with_its_changes(tmp_path: Path) -> None:
+    changes = {"tune": {"rate": 0.1, "rows": 0}}
+    for replacement, fault in (
+        ("rate: 0, rows: 3", "deep.tune.rate = 0: input should be greater than 0"),
+        ("rate: 1, rows: 3", "sets.a.tune.rows = 0: input should be greater than or equal to 1"),
+    ):
+        path = write(tmp_path, "rate: 0.5, rows: 3", replacement)
+        with pytest.raises(InputError) as caught:
+            load_section(Both, "deep", path, changes=changes, changed_in="sets.a")
+        assert str(caught.value) == f"{path}: {fault}"
 
 
 def test_of_many_wrong_keys_the_rest_is_counted(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ share are modelled here. YAML 1.2 is read throughout, as DVC writes it (`1e-05` 
 import difflib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -84,6 +84,8 @@ def load_section(
 ) -> S:
     """Reads and validates the section `name`, whatever stands elsewhere in the file.
 
+    The section itself has to be valid, whatever changes take its values' places.
+
     Args:
         model: the section's model.
         name: the section's name, which is its stage's name; with dots, a part of a section.
@@ -103,15 +105,9 @@ def load_section(
         raw = raw.get(key) if isinstance(raw, dict) else None
     if not isinstance(raw, dict):
         raise InputError(f"{path}: section {name!r} is missing or no mapping")
-    try:
-        section = model.model_validate(_changed(raw, changes or {}))
-    except ValidationError as error:
-        places = {True: changed_in, False: name}
-
-        def where(keys: tuple[Any, ...]) -> str:
-            return places[_is_changed(keys, changes or {})]
-
-        raise InputError(_explain(error, path, where, model)) from None
+    section = _validated(model, raw, name, path)
+    if changes:
+        section = _validated(model, _changed(raw, changes), changed_in, path)
     _name_sections(section, name)
     return section
 
@@ -143,7 +139,7 @@ def load_key(name: str, kind: TypeAdapter, path: Path | None = None) -> Any:
     try:
         value = kind.validate_python(raw, strict=True)
     except ValidationError as error:
-        raise InputError(_explain(error, path, lambda keys: name, Llm)) from None
+        raise InputError(_explain(error, path, name, Llm)) from None
     if name == "llm":
         _name_sections(value, "llm")
     elif TRACE_VARIABLE in os.environ:
@@ -238,27 +234,18 @@ def _changed(raw: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def _is_changed(keys: tuple[Any, ...], changes: Mapping[str, Any]) -> bool:
-    """Returns whether what is wrong, found by its keys, stands among the changes."""
-    place: Any = changes
-    for key in keys:
-        if not isinstance(place, Mapping):
-            return True
-        if key not in place:
-            return False
-        place = place[key]
-    return place is not changes
+def _validated(model: type[S], raw: Mapping[str, Any], name: str, path: Path) -> S:
+    """Returns the section; `name` is the key below which all that may be wrong stands."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(_explain(error, path, name, model)) from None
 
 
-def _explain(
-    error: ValidationError,
-    path: Path,
-    where: Callable[[tuple[Any, ...]], str],
-    model: type[BaseModel],
-) -> str:
-    """One line for all that is wrong, the first of it first; `where` says below which key."""
+def _explain(error: ValidationError, path: Path, name: str, model: type[BaseModel]) -> str:
+    """One line for all that is wrong below the key `name`, the first of it first."""
     faults = error.errors(include_url=False)
-    told = [_fault(fault, where(fault["loc"]), model) for fault in faults[:_FAULTS_TOLD]]
+    told = [_fault(fault, name, model) for fault in faults[:_FAULTS_TOLD]]
     more = len(faults) - len(told)
     return f"{path}: {'; '.join(told)}" + (f"; and {more} more" if more else "")
 
