@@ -21,7 +21,7 @@ from stages.io.errors import run_stage
 from stages.io.paths import LLM_FOLDER, prompts_folder
 from stages.llm import packing, tune
 from stages.llm.processes import ALONE
-from stages.llm.steps import labelled, starting_point, together
+from stages.llm.steps import starting_point, together, training_rows
 from stages.llm.variants import training_settings
 from stages.llm.workers import PIECES, workers
 
@@ -36,13 +36,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     training = training_settings(args.variant)
-    section, folder = training.section, prompts_folder(training.prompts)
-    rows = together(
-        [
-            labelled(folder / f"{table}.parquet", n, True, training.seed, section.labels)
-            for table, n in training.phases().items()
-        ]
-    )
+    section = training.section
+    rows = together(training_rows(training, prompts_folder(training.prompts)))
     llm = starting_point(training, LLM_FOLDER)
     llm.model.train()
     steps = tune._all_steps(llm, [rows], 1, section.batch_rows, training.seed)[: args.steps]

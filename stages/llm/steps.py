@@ -33,9 +33,7 @@ def train_step(
     peers: Processes = ALONE,
     watch: Watch = nobody,
 ) -> Tuned:
-    """Trains the LLM's adapter on drawn rows of each phase; see `stages.llm.tune.tune`.
-
-    `order` mixed makes one phase of all.
+    """Trains the LLM's adapter on the rows of `training_rows`; see `stages.llm.tune.tune`.
 
     Args:
         llm: the LLM with the adapter to begin with.
@@ -47,13 +45,9 @@ def train_step(
         watch: is told how training goes.
     """
     section, seed = settings.section, settings.seed
-    train = [
-        labelled(prompts / f"{name}.parquet", rows, section.share_prefix, seed, section.labels)
-        for name, rows in settings.phases().items()
-    ]
     return tune(
         llm,
-        [together(train)] if section.order == "mixed" else train,
+        training_rows(settings, prompts),
         labelled(prompts / "valid.parquet", section.valid_rows, True, seed),
         settings=section,
         score=section.score,
@@ -64,6 +58,18 @@ def train_step(
         peers=peers,
         watch=watch,
     )
+
+
+def training_rows(settings: TrainingSettings, prompts: Path) -> list[LabelledPrompts]:
+    """Draws the rows of each phase from a folder of prompts; `order` mixed makes one of all."""
+    section = settings.section
+    phases = [
+        labelled(
+            prompts / f"{name}.parquet", rows, section.share_prefix, settings.seed, section.labels
+        )
+        for name, rows in settings.phases().items()
+    ]
+    return [together(phases)] if section.order == "mixed" else phases
 
 
 def labelled(
