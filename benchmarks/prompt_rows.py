@@ -97,7 +97,7 @@ def _ml_1m(split: Path, llm_folder: Path, part: Part, rows: int, seed: int) -> P
         raise InputError(f"{split}: no such folder; ML-1M's published split is needed there")
     tables = {name: pq.read_table(split / f"{name}.parquet") for name in SPLITS}
     both = pa.concat_tables(table.select(["iid", "title"]) for table in tables.values())
-    titles = dict(zip(*both.to_pydict().values(), strict=True))
+    titles = dict(sorted(zip(*both.to_pydict().values(), strict=True)))
     settings = prompt_settings("codes")
     section = settings.section
     codes = (
@@ -106,7 +106,7 @@ def _ml_1m(split: Path, llm_folder: Path, part: Part, rows: int, seed: int) -> P
     )
     chosen = tables[part].filter(pa.array(_whole_users(tables[part], rows, seed)))
     user_codes, item_codes = codes
-    user_rates, item_rates = rates_by_id(tables["train"], section.rate_c)
+    user_rates, item_rates = rates_by_id(tables["train"], titles, section)
     content = Content(
         titles,
         True,

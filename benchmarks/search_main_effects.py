@@ -1,7 +1,7 @@
 """Search for settings of the methods without vectors: `python -m benchmarks.search_main_effects`.
 
-Fits item mean, bias and item kNN with each combination of settings on the interactions of one or
-more data sets, `name=folder` each, and writes AUC and UAUC of validation and test rows to
+Fits item mean, both biases and item kNN with each combination of settings on the interactions of
+one or more data sets, `name=folder` each, and writes AUC and UAUC of validation and test rows to
 benchmarks/searches/main_effects.json. Chosen is by the validation AUC, on average over the data
 sets (of item kNN the fewest neighbours within .0005 of the best); the test rows are measured beside
 it, and decide nothing.
@@ -23,6 +23,7 @@ from stages.io.paths import INTERACTIONS_FOLDER
 GRIDS: dict[str, dict[str, list[Any]]] = {
     "item_mean": {"strength": [1.0, 2.0, 5.0, 10.0, 20.0]},
     "bias": {"c": [0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 10.0]},
+    "title_bias": {"c": [0.5, 1.0, 2.0], "title_weight": [0.3, 0.5, 1.0, 1.5, 2.0]},
     "item_knn": {
         "c": [2.0],  # the best of bias
         "neighbours": [20, 50, 200, 500],

@@ -45,6 +45,7 @@ PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
 TITLES = {
     "item_mean": "Item mean",
     "bias": "User + item bias",
+    "title_bias": "User + item + title bias",
     "item_knn": "Item kNN",
     "mf": "MF",
     "lightgcn": "LightGCN",

@@ -57,11 +57,12 @@ METHODS = [
 ]
 WITH_HISTORY = ("sasrec", "din")
 # Counted or solved, with nothing drawn; and of these, what ranks items in one order for all users.
-NOT_DRAWN = ("item_mean", "bias", "item_knn")
-WITHOUT_TASTE = ("item_mean", "bias")
+NOT_DRAWN = ("item_mean", "bias", "title_bias", "item_knn")
+WITHOUT_TASTE = ("item_mean", "bias", "title_bias")
 QUICK: dict[str, dict[str, Any]] = {
     "item_mean": {},
     "bias": {},
+    "title_bias": {},
     "item_knn": {"neighbours": 20},
     "mf": {"dim": 8, "lr": 0.02, "batch_size": 256, "epochs": 30},
     "lightgcn": {"dim": 8, "lr": 0.02, "batch_size": 256, "epochs": 20},
@@ -268,7 +269,9 @@ def test_what_is_written_is_what_the_methods_own_file_fits(project: Path, method
 def test_vectors_of_users_and_items_are_handed_on(project: Path, method: str) -> None:
     run(method, **epochs(method, 2))
     path = Path(f"models/compare/{method}.safetensors")
-    dim = {"item_mean": 1, "bias": 2, "item_knn": 2}.get(method) or QUICK[method]["dim"]
+    dim = {"item_mean": 1, "bias": 2, "title_bias": 2, "item_knn": 2}.get(method) or QUICK[method][
+        "dim"
+    ]
     if method in ("sasrec", "item_mean"):  # a user is a history there, or does not matter
         assert load_file(path)["items"].shape == (N_ITEMS + 1, dim)
         return
@@ -305,6 +308,7 @@ def test_a_method_is_as_large_as_its_facts_say(project: Path, method: str) -> No
     sizes = {
         "item_mean": N_ITEMS,
         "bias": 1 + N_USERS + N_ITEMS,
+        "title_bias": 1 + N_USERS + N_ITEMS + 2,  # "A title", all of them
         "item_knn": 1 + N_USERS + N_ITEMS + 3 * N_ITEMS,
         "mf": (N_USERS + 1 + N_ITEMS + 1) * 8,
         "lightgcn": (N_USERS + 1 + N_ITEMS + 1) * 8,
@@ -381,6 +385,7 @@ BAD = [
     ("item_mean", "strength", 0),
     ("bias", "c", 0),
     ("bias", "neighbours", 5),
+    ("title_bias", "title_weight", -1),
     ("item_knn", "c", -1),
     ("item_knn", "neighbours", 0),
     ("item_knn", "shrinkage", -1),
@@ -620,7 +625,8 @@ def test_gradients_flow_back_through_the_graph() -> None:
 
 def test_its_graph_holds_liked_train_rows_only() -> None:
     rows = Rows.of(np.array([1, 1, 2]), np.array([1, 2, 2]), np.array([1, 0, 1]))
-    data = Interactions({}, {"train": rows}, np.ones(5, dtype=bool), np.ones(4, dtype=bool))
+    trained = np.ones(5, dtype=bool), np.ones(4, dtype=bool)
+    data = Interactions({}, {"train": rows}, *trained, ["a film"] * 4)
     own = load_section(
         lightgcn_method.Settings,
         "compare.lightgcn",

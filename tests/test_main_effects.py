@@ -20,7 +20,7 @@ from stages.collab.interactions import Interactions
 from stages.collab.item_neighbours import ItemNeighbours, find_neighbours
 from stages.collab.main_effects import logits, main_effects
 from stages.io.errors import InputError
-from stages.prompts.main_effects import levels, one_hot
+from stages.prompts.main_effects import levels, one_hot, title_words
 from tests.changed_params import ROOT
 
 N_USERS, N_ITEMS = 30, 20
@@ -34,9 +34,12 @@ def rows(n: int = 600, *, seed: int = 1) -> Rows:
     return Rows.of(users, items, draw.random(n) < chance)
 
 
-def interactions(train: Rows, valid: Rows | None = None) -> Interactions:
+def interactions(
+    train: Rows, valid: Rows | None = None, titles: list[str] | None = None
+) -> Interactions:
     splits = {"train": train, "valid": valid or train, "test": valid or train}
-    return Interactions({}, splits, np.ones(N_USERS, dtype=bool), np.ones(N_ITEMS, dtype=bool))
+    trained = np.ones(N_USERS, dtype=bool), np.ones(N_ITEMS, dtype=bool)
+    return Interactions({}, splits, *trained, titles or [f"{i}th film" for i in range(N_ITEMS)])
 
 
 # Main effects.
@@ -78,6 +81,40 @@ def test_a_weaker_penalty_gives_larger_effects() -> None:
     train = interactions(rows())
     norms = [np.linalg.norm(main_effects(train, c=c).items) for c in (0.01, 0.1, 1.0)]
     assert norms == sorted(norms)
+
+
+def test_words_of_titles_are_whole_and_stand_in_two_titles_and_all_rows_are_of_one_length() -> None:
+    words = title_words(["Heat (1995)", "Heat and Dust (1983)", "Babe (1995)", "Tron"], 2.0)
+    assert words.shape == (5, 2)  # heat, 1995
+    heat, year = sorted(words.toarray().T.tolist(), reverse=True)
+    assert heat == pytest.approx([0, 2**0.5, 2, 0, 0])
+    assert year == pytest.approx([0, 2**0.5, 0, 2, 0])
+    assert title_words(["Heat", "Heat"], 0).shape == (3, 0)
+    assert title_words(["Heat", "Tron"], 1.0).shape == (3, 0)
+    assert title_words([], 1.0).shape == (1, 0)
+
+
+def test_with_words_the_fit_is_that_of_scikit_learn_on_indicators_and_words() -> None:
+    train = rows()
+    titles = [f"film of {1990 + item % 4}" for item in range(N_ITEMS)]
+    words = title_words(titles, 1.5)
+    users, items = train.users.numpy(), train.items.numpy()
+    asked = np.hstack([one_hot(users, items, N_USERS, N_ITEMS).toarray(), words.toarray()[items]])
+    oracle = LogisticRegression(C=0.7, solver="newton-cholesky", tol=1e-8)
+    oracle.fit(asked, train.labels.numpy())
+    found = main_effects(interactions(train, titles=titles), c=0.7, title_weight=1.5)
+    assert logits(found, train) == pytest.approx(oracle.decision_function(asked), abs=1e-4)
+    assert found.parameters == 1 + N_USERS + N_ITEMS + words.shape[1]
+
+
+def test_an_item_without_train_rows_is_ranked_by_its_title() -> None:
+    titles = [f"a film of {1980 if item < N_ITEMS // 2 else 1990}" for item in range(N_ITEMS)]
+    titles[-1] = "a film of 1990"  # no train row is about it; later items are liked more
+    asked = Rows.of(np.array([3, 3]), np.array([N_ITEMS, 2]), np.array([1, 0]))
+    data = interactions(rows(), titles=titles)
+    alone = logits(main_effects(data, c=1.0), asked)
+    read = logits(main_effects(data, c=1.0, title_weight=1.0), asked)
+    assert read[0] > alone[0] + 0.2 and read[0] > read[1]
 
 
 @pytest.mark.parametrize("label", [0, 1])

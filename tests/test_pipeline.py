@@ -46,6 +46,7 @@ STAGES = [
     "cost",
     "compare@item_mean",
     "compare@bias",
+    "compare@title_bias",
     "compare@item_knn",
     "compare@mf",
     "compare@lightgcn",
@@ -397,7 +398,10 @@ EDITS: list[tuple[str, set[str]]] = [
     ("stages/methods/mf.py", {"compare@mf"}),
     (
         "stages/collab/main_effects.py",
-        {"compare@bias", "compare@item_knn", "pretrain_hash@taste", "pretrain_hash@binmf"},
+        {
+            *("compare@bias", "compare@title_bias", "compare@item_knn"),
+            *("pretrain_hash@taste", "pretrain_hash@binmf"),
+        },
     ),
     ("stages/collab/taste.py", {"pretrain_hash@taste", "pretrain_hash@binmf"}),
     ("stages/measures/code_quality.py", {"pretrain_hash@taste", "pretrain_hash@binmf"}),

@@ -19,7 +19,7 @@ from tests.published import PUBLISHED, TITLES
 # All that the paper's tables have rows for, and the methods that it does not compare.
 EVERYTHING: dict[str, Any] = {
     "compare.methods": [
-        *("item_mean", "bias", "item_knn"),
+        *("item_mean", "bias", "title_bias", "item_knn"),
         *("mf", "lightgcn", "sasrec", "din", "ctrl"),
     ],
     "compare_llm.methods": ["icl", "prompt4nr", "personprompt"],
@@ -67,6 +67,7 @@ def test_a_run_has_these_rows_anyway() -> None:
     assert planned() == {
         "item_mean": {"title": "Item mean", "kind": "method"},
         "bias": {"title": "User + item bias", "kind": "method"},
+        "title_bias": {"title": "User + item + title bias", "kind": "method"},
         "item_knn": {"title": "Item kNN", "kind": "method"},
         "mf": {"title": "MF", "kind": "method"},
         "lightgcn": {"title": "LightGCN", "kind": "method"},
@@ -84,7 +85,7 @@ def test_rows_stand_kind_by_kind_in_the_order_of_params_and_binllm_last() -> Non
     assert {name: row["title"] for name, row in rows.items()} == TITLES
     assert list(rows) == list(TITLES)
     kinds = [row["kind"] for row in rows.values()]
-    assert kinds == ["method"] * 8 + ["codes"] * 2 + ["llm method"] * 5 + ["variant"] * 5
+    assert kinds == ["method"] * 9 + ["codes"] * 2 + ["llm method"] * 5 + ["variant"] * 5
 
 
 def test_the_lists_say_the_order() -> None:
@@ -157,7 +158,7 @@ def test_every_figure_of_the_papers_tables_stands_in_its_row(dataset: str) -> No
     rows = planned({**EVERYTHING, "dataset": dataset})
     found = {name: row.get("published") for name, row in rows.items()}
     # It gives the time alone of the one and does not compare the others.
-    for name in ("compressed", "item_mean", "bias", "item_knn", "taste"):
+    for name in ("compressed", "item_mean", "bias", "title_bias", "item_knn", "taste"):
         assert found.pop(name) is None
     assert found == {
         name: {"auc": auc, "uauc": uauc} for name, (auc, uauc) in PUBLISHED[dataset].items()
@@ -303,6 +304,7 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
         },
     ),
     ({"materialize_prompts.rate_c": 1.0}, PROMPTS_WITH_RATES),
+    ({"materialize_prompts.rate_title_weight": 0.5}, PROMPTS_WITH_RATES),
     ({"materialize_prompts.rate_folds": 2}, PROMPTS_WITH_RATES),
     ({"materialize_prompts.flip_bits": 0.1}, PROMPTS_WITH_CODES),
     ({"materialize_prompts.untrained_codes": "word"}, PROMPTS_WITH_CODES),
@@ -314,6 +316,7 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"pretrain_hash.vectors": "lightgcn"}, PAPER_CODES),
     ({"pretrain_hash.taste.lr": 0.5}, TASTE_CODES),
     ({"pretrain_hash.taste.dropout": 0.5}, TASTE_CODES),
+    ({"pretrain_hash.taste.title_weight": 0.0}, TASTE_CODES),
     ({"pretrain_hash.taste.distillation.neighbours": 9}, TASTE_CODES),
     ({"codes.binmf": {}}, {"pretrain_hash/binmf"}),
     ({"pretrain_hash.recipe": "paper"}, TASTE_CODES),
@@ -415,7 +418,7 @@ def test_all_that_the_table_reads_of_a_row_is_written_by_one_item_of_one_stage()
         of_row += [paths.repeats] if kind in ("method", "codes") else []
         for place in of_row:
             assert written.count(place(name).as_posix()) == 1, place(name)
-    assert len([path for path in written if path.startswith("data/repeats/")]) == 10
+    assert len([path for path in written if path.startswith("data/repeats/")]) == 11
 
 
 def written_files(rows: dict[str, Any], changes: dict[str, Any]) -> list[str]:
@@ -540,9 +543,8 @@ def test_a_refusal_leaves_the_plan_as_it_was() -> None:
 
 def test_an_unknown_method_is_told_which_ones_fit() -> None:
     write_params({"compare.methods": ["icl"]})
-    with pytest.raises(
-        InputError, match=r"; expected bias, ctrl, din, item_knn, item_mean, lightgcn, mf, sasrec$"
-    ):
+    known = "bias, ctrl, din, item_knn, item_mean, lightgcn, mf, sasrec, title_bias"
+    with pytest.raises(InputError, match=f"; expected {known}$"):
         plan.main()
     write_params({"compare_llm.methods": ["mf"]})
     with pytest.raises(InputError, match=r"; expected icl, personprompt, prompt4nr$"):

@@ -36,6 +36,7 @@ from stages.prompts.main_effects import (
     fit_out_of_fold,
     fold_of_rows,
     levels,
+    title_words,
 )
 from stages.prompts.rows import TRAINING_GROUP_ROWS, read_prompts, sample_groups
 from stages.prompts.settings import PromptSettings, prompt_settings
@@ -255,7 +256,7 @@ def test_rows_of_one_history_share_the_noise_in_the_users_code() -> None:
 
 # Sets of prompts: the entries of `prompts` in params.yaml.
 
-RATES = {"rate_c": 2.0, "rate_folds": 5, "seed": 1}
+RATES = {"rate_c": 2.0, "rate_title_weight": 1.0, "rate_folds": 5, "seed": 1}
 TITLES_ALONE = {"fields": ["titles"], "max_titles": 10, "max_tokens": None, **RATES}
 WITH_CODES = TITLES_ALONE | {
     "fields": ["titles", "rates", "codes"],
@@ -432,7 +433,7 @@ def test_a_bad_value_of_the_section_is_named_there_though_an_entry_changes_other
 
 # Written prompts.
 
-FILMS = ["Alien", "Brazil", "Casablanca", "Dune", "Eraser"]
+FILMS = ["Alien", "Brazil", "Casablanca", "Dune", "Alien Dune"]
 
 
 def write_data(folder: Path) -> None:
@@ -519,6 +520,7 @@ SHAPING = [
     ({"materialize_prompts.fields": ["codes", "titles"]}, {"codes"}),
     ({"materialize_prompts.fields": ["codes", "rates", "titles"]}, set()),
     ({"materialize_prompts.rate_c": 50.0}, RATED_SETS),
+    ({"materialize_prompts.rate_title_weight": 9.0}, RATED_SETS),
     ({"materialize_prompts.rate_folds": 2}, RATED_SETS),
     ({"materialize_prompts.untrained_codes": "word"}, {"codes", "id_only"}),
     ({"materialize_prompts.flip_bits": 0.4}, {"codes", "id_only"}),
@@ -726,7 +728,8 @@ def test_a_train_rows_own_label_changes_nothing_of_its_prompt_or_of_its_items_te
     flips = Flips(0.0, np.random.default_rng(1))
 
     def prompts_of(train: pa.Table) -> tuple[list[Row], np.ndarray]:
-        rates = train_rates(settings, dict.fromkeys(SPLITS, train))
+        titles = dict(enumerate(FILMS, start=1))
+        rates = train_rates(settings, dict.fromkeys(SPLITS, train), titles)
         teachers = teachers_of(settings, dict.fromkeys(SPLITS, train), rates)
         return texts_of(content, train, "train", flips, rates), teachers["train"]
 
@@ -757,7 +760,8 @@ def test_rates_of_validation_and_test_rows_count_all_train_rows(
 
 def effects_of_all(train: pa.Table) -> MainEffects:
     columns = (train[name].to_numpy() for name in ("uid", "iid", "label"))
-    return fit_main_effects(*columns, n_users=3, n_items=len(FILMS), c=RATES["rate_c"])
+    words = title_words(FILMS, RATES["rate_title_weight"])
+    return fit_main_effects(*columns, n_users=3, n_items=len(FILMS), c=RATES["rate_c"], words=words)
 
 
 def test_who_has_no_train_row_is_average(folder: Path, tiny_llm_folder: Path) -> None:

@@ -23,12 +23,14 @@ class Interactions:
         rows: the same rows as tensors; `HistoryRows` where histories were asked for.
         trained_users: (n_users,) bool, user i + 1 has a train row.
         trained_items: (n_items,) bool, item i + 1 has a train row.
+        titles: of item i + 1.
     """
 
     splits: dict[str, pa.Table]
     rows: dict[str, Rows]
     trained_users: NDArray
     trained_items: NDArray
+    titles: list[str]
 
     @property
     def n_users(self) -> int:
@@ -67,7 +69,8 @@ def read_interactions(folder: Path, *, history: int = 0) -> Interactions:
             _check_ids(liked, len(trained_items), "item in history", path)
             table = table.drop_columns("history")
         splits[name] = table
-    return Interactions(splits, rows, trained_users, trained_items)
+    titles = read_table(folder / "items.parquet", ITEMS, ["title"])["title"].to_pylist()
+    return Interactions(splits, rows, trained_users, trained_items, titles)
 
 
 def rows_of(table: pa.Table, *, history: int = 0) -> Rows:

@@ -32,6 +32,7 @@ class Taste(Loop):
 
     history: int = Field(ge=1, le=1000)
     c: float = Field(gt=0)
+    title_weight: float = Field(ge=0)
     distillation: Distillation
     user_vectors: bool
     init_scale: float = Field(gt=0)

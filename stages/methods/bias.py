@@ -5,15 +5,9 @@ an item's. It knows no taste, since it ranks items in one order for all users. S
 against it: what a row is above it is what the row knows of who likes what.
 """
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from stages.collab.fitting import Rows
 from stages.collab.interactions import Interactions
-from stages.collab.main_effects import Effects, logits, main_effects
+from stages.collab.main_effects import Effects, as_method, main_effects
 from stages.collab.method import CollaborativeMethod, FittedMethod
-from stages.measures.metrics.auc import auc
 
 
 class Settings(Effects):
@@ -22,19 +16,7 @@ class Settings(Effects):
 
 def fit(data: Interactions, settings: Settings, seed: int) -> FittedMethod:
     """Fits the effects; nothing is drawn, so that all seeds give the same."""
-    effects = main_effects(data, c=settings.c)
-
-    def score(asked: Rows) -> NDArray:
-        return logits(effects, asked).astype(np.float32)
-
-    valid = data.rows["valid"]
-    return FittedMethod(
-        score=score,
-        tensors={side: torch.from_numpy(v) for side, v in effects.vectors().items()},
-        parameters=effects.parameters,
-        valid_auc=auc(valid.labels.numpy(), score(valid)),
-        course={"iterations": effects.iterations},
-    )
+    return as_method(main_effects(data, c=settings.c), data)
 
 
 METHOD = CollaborativeMethod(title="User + item bias", settings=Settings, fit=fit)

@@ -21,8 +21,14 @@ from stages.io.tables import (
     read_table,
 )
 from stages.prompts.codes import READ, WRITTEN, Form
-from stages.prompts.main_effects import AVERAGE, MainEffects, fit_main_effects, levels
-from stages.prompts.settings import PromptSettings
+from stages.prompts.main_effects import (
+    AVERAGE,
+    MainEffects,
+    fit_main_effects,
+    levels,
+    title_words,
+)
+from stages.prompts.settings import MaterializePrompts, PromptSettings
 from stages.prompts.text import UNKNOWN, WORDING, Row, code_texts
 
 
@@ -61,7 +67,7 @@ class Content:
         item_codes: text of the code by iid; None leaves codes out.
         user_rates: level by uid, of users with a train row, others being average; None leaves
             rates out.
-        item_rates: level by iid, likewise.
+        item_rates: level by iid, of all items; None leaves rates out.
         with_history_codes: True shows the codes of liked items.
         wording: the parts of the prompts that this is for.
     """
@@ -143,7 +149,7 @@ class Content:
             return given
         return (
             [self.user_rates.get(uid, str(AVERAGE)) for uid in uids],
-            [self.item_rates.get(iid, str(AVERAGE)) for iid in iids],
+            [self.item_rates[iid] for iid in iids],
         )
 
 
@@ -180,7 +186,7 @@ def read_content(
     )
     if "rates" in fields:
         train = read_table(interactions / "train.parquet", INTERACTIONS, ["uid", "iid", "label"])
-        users, items = rates_by_id(train, section.rate_c, effects)
+        users, items = rates_by_id(train, content.titles, section, effects)
         content = replace(content, user_rates=users, item_rates=items)
     if settings.codes_folder is None or "codes" not in fields:
         return content
@@ -197,24 +203,33 @@ def read_content(
 
 
 def rates_by_id(
-    train: pa.Table, c: float, effects: MainEffects | None = None
+    train: pa.Table,
+    titles: dict[int, str],
+    section: MaterializePrompts,
+    effects: MainEffects | None = None,
 ) -> tuple[dict[int, str], dict[int, str]]:
-    """Returns levels by uid and by iid, of those with a train row; all train rows count.
+    """Returns levels by uid, of users with a train row, and by iid, of all items.
 
     Args:
-        train: rows with uid, iid and label.
-        c: inverse strength of the L2 penalty.
+        train: rows with uid, iid and label, all of which count.
+        titles: by iid, from 1.
+        section: how effects are fitted.
         effects: what a fit to these rows has found already; None to fit.
     """
     users, items, labels = (train[name].to_numpy() for name in ("uid", "iid", "label"))
     if effects is None:
-        n_users, n_items = int(users.max(initial=0)), int(items.max(initial=0))
-        effects = fit_main_effects(users, items, labels, n_users=n_users, n_items=n_items, c=c)
-    found = []
-    for ids, of_ids in ((users, effects.users), (items, effects.items)):
-        known = np.unique(ids)
-        found.append(dict(zip(known.tolist(), levels(of_ids[known]), strict=True)))
-    return found[0], found[1]
+        effects = fit_main_effects(
+            users,
+            items,
+            labels,
+            n_users=int(users.max(initial=0)),
+            n_items=len(titles),
+            c=section.rate_c,
+            words=title_words([*titles.values()], section.rate_title_weight),
+        )
+    known = np.unique(users)
+    of_users = dict(zip(known.tolist(), levels(effects.users[known]), strict=True))
+    return of_users, dict(zip(titles, levels(effects.items[[*titles]]), strict=True))
 
 
 def read_teacher(folder: Path, rows: NDArray) -> NDArray[np.float32]:

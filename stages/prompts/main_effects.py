@@ -1,17 +1,19 @@
 """Main effects: what a user and an item explain each by themselves, as log-odds and as words.
 
-A logistic regression on who was asked about what, of train rows only. An effect that a train row's
-own label went into would tell the answer, so what stands in the prompts of train rows is out of
-fold: fitted to the train rows of the other folds. Rows of one user and history lie in one fold, so
-that their prompts still share a prefix.
+A logistic regression on who was asked about what, of train rows only; an item's effect may lean on
+what the words of its title tell, which is all that is known of an item without train rows. An
+effect that a train row's own label went into would tell the answer, so what stands in the prompts
+of train rows is out of fold: fitted to the train rows of the other folds. Rows of one user and
+history lie in one fold, so that their prompts still share a prefix.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
 
 from stages.io.errors import InputError
 
@@ -32,19 +34,21 @@ class MainEffects:
     Attributes:
         intercept: log-odds where user and item are unknown.
         users: (n_users + 1,) effects; 0 for who has no train row, and for padding.
-        items: (n_items + 1,) effects, likewise.
+        items: (n_items + 1,) effects, likewise, but for what titles tell, which is in them.
         iterations: of the optimizer.
+        n_words: how many words of titles have an effect.
     """
 
     intercept: float
     users: Floats
     items: Floats
     iterations: int
+    n_words: int = 0
 
     @property
     def parameters(self) -> int:
         """Numbers that were fitted, padding left out."""
-        return 1 + len(self.users) - 1 + len(self.items) - 1
+        return 1 + len(self.users) - 1 + len(self.items) - 1 + self.n_words
 
     def logits(self, users: Ids, items: Ids) -> Floats:
         """Returns the (n,) log-odds of rows of (n,) users and items."""
@@ -57,8 +61,37 @@ class MainEffects:
         return {"users": users, "items": items}
 
 
+def title_words(titles: Sequence[str], weight: float) -> csr_matrix:
+    """Returns (n_items + 1, n_words): which words stand in each item's title; row 0 is padding.
+
+    A word is a run of letters and digits, a year as well, that stands in two titles or more. Rows
+    have the length `weight`, whatever the number of words: the greater, the more of an item's
+    effect is put down to its title, which then holds for other titles with these words.
+
+    Args:
+        titles: of items 1..n_items.
+        weight: at least 0; 0 = there are no words.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer  # seconds, for who does fit alone
+
+    if not weight:
+        return csr_matrix((len(titles) + 1, 0))
+    counter = TfidfVectorizer(token_pattern=r"\w+", min_df=2, binary=True, use_idf=False)
+    try:
+        return csr_matrix(weight * counter.fit_transform(["", *titles]))
+    except ValueError:  # no word stands in two titles
+        return csr_matrix((len(titles) + 1, 0))
+
+
 def fit_main_effects(
-    users: Ids, items: Ids, labels: NDArray, *, n_users: int, n_items: int, c: float
+    users: Ids,
+    items: Ids,
+    labels: NDArray,
+    *,
+    n_users: int,
+    n_items: int,
+    c: float,
+    words: csr_matrix | None = None,
 ) -> MainEffects:
     """Fits intercept and effects to train rows: convex, so there is one answer and no seed.
 
@@ -69,6 +102,7 @@ def fit_main_effects(
         n_users: users have ids 1..n_users.
         n_items: items have ids 1..n_items.
         c: inverse strength of the L2 penalty on effects; the intercept has none.
+        words: (n_items + 1, n_words) of the items' titles; None leaves titles out.
 
     Raises:
         InputError: the rows have one label only.
@@ -82,9 +116,18 @@ def fit_main_effects(
 
     # Second order: a second for a million rows, where L-BFGS takes half a minute.
     model = LogisticRegression(C=c, tol=TOLERANCE, max_iter=1_000, solver="newton-cg")
-    model.fit(one_hot(users, items, n_users, n_items), labels)
-    of_users, of_items = np.split(model.coef_[0], [n_users + 1])
-    return MainEffects(float(model.intercept_[0]), of_users, of_items, int(model.n_iter_[0]))
+    asked = one_hot(users, items, n_users, n_items)
+    if words is None:
+        words = csr_matrix((n_items + 1, 0))
+    model.fit(hstack([asked, words[items]], format="csr"), labels)
+    of_users, of_items, of_words = np.split(model.coef_[0], [n_users + 1, asked.shape[1]])
+    return MainEffects(
+        float(model.intercept_[0]),
+        of_users,
+        of_items + words @ of_words,
+        int(model.n_iter_[0]),
+        words.shape[1],
+    )
 
 
 def one_hot(users: Ids, items: Ids, n_users: int, n_items: int) -> csr_matrix:
@@ -113,7 +156,14 @@ class FoldedEffects:
 
 
 def fit_out_of_fold(
-    train: pa.Table, *, n_users: int, n_items: int, c: float, folds: int, rng: np.random.Generator
+    train: pa.Table,
+    *,
+    n_users: int,
+    n_items: int,
+    c: float,
+    words: csr_matrix | None = None,
+    folds: int,
+    rng: np.random.Generator,
 ) -> FoldedEffects:
     """Fits main effects to all train rows, and once more for each fold to those of the others.
 
@@ -122,6 +172,7 @@ def fit_out_of_fold(
         n_users: users have ids 1..n_users.
         n_items: items have ids 1..n_items.
         c: inverse strength of the L2 penalty.
+        words: (n_items + 1, n_words) of the items' titles; None leaves titles out.
         folds: how many there are.
         rng: deals the rows out to folds.
 
@@ -133,7 +184,7 @@ def fit_out_of_fold(
 
     def fitted(rows: NDArray[np.bool_]) -> MainEffects:
         chosen = users[rows], items[rows], labels[rows]
-        return fit_main_effects(*chosen, n_users=n_users, n_items=n_items, c=c)
+        return fit_main_effects(*chosen, n_users=n_users, n_items=n_items, c=c, words=words)
 
     of_all = fitted(np.ones(len(train), dtype=np.bool_))
     found = np.zeros((3, len(train)))

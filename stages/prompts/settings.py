@@ -63,6 +63,7 @@ class MaterializePrompts(Section):
     max_tokens: int | None = Field(ge=16)
     fields: Annotated[list[Shown], Field(min_length=1), AfterValidator(_each_once)]
     rate_c: float = Field(gt=0)
+    rate_title_weight: float = Field(ge=0)
     rate_folds: int = Field(ge=2, le=100)
     untrained_codes: Literal["learned", "word"]
     bits: Literal["words", "digits"]
@@ -138,7 +139,7 @@ class PromptSettings:
         section = self.section.model_dump()
         used = ["max_tokens"]
         used += ["max_titles"] if "titles" in self.shown else []
-        used += ["rate_c", "rate_folds"] if self.counts_rates else []
+        used += ["rate_c", "rate_title_weight", "rate_folds"] if self.counts_rates else []
         key = {"fields": list(self.shown), **{name: section[name] for name in used}}
         if self.section.wording is not None:
             key["wording"] = list(self.wording)

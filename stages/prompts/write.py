@@ -12,8 +12,8 @@ from stages.io.outputs import replacing
 from stages.io.progress import Progress
 from stages.io.seeds import generator
 from stages.io.tables import INTERACTIONS, PROMPTS, SPLITS, read_table, write_table
-from stages.prompts.content import Content, Flips, read_content, read_teacher
-from stages.prompts.main_effects import FoldedEffects, fit_out_of_fold, levels
+from stages.prompts.content import Content, Flips, read_content, read_teacher, read_titles
+from stages.prompts.main_effects import FoldedEffects, fit_out_of_fold, levels, title_words
 from stages.prompts.settings import PromptSettings, short_table
 from stages.prompts.text import BuiltPrompts, Row, build_prompts
 from stages.prompts.tokenizer import load_tokenizer, prompt_limit
@@ -43,7 +43,8 @@ def write_prompts(
     """
     tokenizer, limit = load_tokenizer(llm), prompt_limit(llm, settings.section.max_tokens)
     rows = {split: read_table(interactions / f"{split}.parquet", INTERACTIONS) for split in SPLITS}
-    rates = train_rates(settings, rows) if settings.counts_rates else None
+    titles = read_titles(interactions)
+    rates = train_rates(settings, rows, titles) if settings.counts_rates else None
     content = read_content(settings, interactions, effects=rates.of_all if rates else None)
     teachers = teachers_of(settings, rows, rates)
     tables: dict[str, tuple[str, Content]] = {split: (split, content) for split in SPLITS}
@@ -66,18 +67,17 @@ def write_prompts(
     return statistics
 
 
-def train_rates(settings: PromptSettings, rows: dict[str, pa.Table]) -> FoldedEffects:
+def train_rates(
+    settings: PromptSettings, rows: dict[str, pa.Table], titles: dict[int, str]
+) -> FoldedEffects:
     """Fits main effects to the train rows, for prompts and as a teacher."""
     section = settings.section
-    n_users, n_items = (
-        max(int(part[key].to_numpy().max(initial=0)) for part in rows.values())
-        for key in ("uid", "iid")
-    )
     return fit_out_of_fold(
         rows["train"],
-        n_users=n_users,
-        n_items=n_items,
+        n_users=max(int(part["uid"].to_numpy().max(initial=0)) for part in rows.values()),
+        n_items=len(titles),
         c=section.rate_c,
+        words=title_words([*titles.values()], section.rate_title_weight),
         folds=section.rate_folds,
         rng=generator(settings.seed, "rate_folds"),
     )
