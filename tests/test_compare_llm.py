@@ -26,6 +26,7 @@ from stages.io.tables import (
     ITEMS,
     PREDICTIONS,
     PROMPTS,
+    REPEATS,
     SPLITS,
     USERS,
     read_table,
@@ -271,7 +272,8 @@ def test_only_what_is_trained_reads_train_and_validation_rows(
     work("tastes")
     write_params(SMALL)
     settings = method_settings(name, methods.load(name))
-    rows = draw_rows(Path("data/prompts/text"), settings, lambda _, __, *parts: parts, 1)
+    prompts = Path("data/prompts/text")
+    rows = draw_rows(prompts, settings, lambda _, __, *parts: parts, seed=1, test_seed=1)
     assert set(rows) == splits
     write_params({**SMALL, "compare_llm.protocol.valid_rows": 20})
     changed = method_settings(name, methods.load(name)).key() != settings.key()
@@ -429,12 +431,39 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes(
     assert [path.read_bytes() for path in outputs] == whole
 
 
+def test_further_seeds_are_what_runs_with_those_seeds_find_on_the_rows_of_the_first(
+    work: Callable[[str], None],
+) -> None:
+    work("tastes")
+    few: dict[str, Any] = {
+        "compare_llm.training.train_rows": 48,
+        "compare_llm.training.epochs": 1,
+        "compare_llm.protocol.valid_rows": 24,
+        "predict.rows": None,
+    }
+    path = Path("data/repeats/personprompt.parquet")
+    _, alone = run("personprompt", few)
+    assert len(read_table(path, REPEATS)) == 0
+    _, second = run("personprompt", {**few, "seed": 2})
+    _, first = run("personprompt", {**few, "compare_llm.protocol.seeds": 2})
+    pd.testing.assert_frame_equal(first, alone)
+    further = read_table(path, REPEATS).to_pandas()
+    assert set(further["seed"]) == {2}
+    assert further["row"].tolist() == first["row"].tolist() == second["row"].tolist()
+    assert further["score"].tolist() == second["score"].tolist() != first["score"].tolist()
+    _, some = run("personprompt", {**few, "compare_llm.protocol.seeds": 2, "predict.rows": 100})
+    assert_rows_of_predict(some)
+    assert read_table(path, REPEATS)["row"].to_pylist() == some["row"].tolist()
+    assert not list(Path(".scratch").iterdir())
+
+
 # Bad input.
 
 BAD = [
     ("icl", "compare_llm.icl.examples", -1),
     ("icl", "compare_llm.protocol.score", "yes"),
     ("icl", "compare_llm.protocol.valid_rows", 1),
+    ("collm_mf", "compare_llm.protocol.seeds", 0),
     ("icl", "predict.token_budget", 0),
     ("icl", "predict.precision", "int8"),
     ("prompt4nr", "compare_llm.prompt4nr.tokens", 0),

@@ -415,10 +415,10 @@ def test_all_that_the_table_reads_of_a_row_is_written_by_one_item_of_one_stage()
     kinds = {name: row["kind"] for name, row in planned(EVERYTHING).items()}
     for name, kind in kinds.items():
         of_row = [paths.predictions, paths.facts, paths.fit_cost, paths.scoring_cost]
-        of_row += [paths.repeats] if kind in ("method", "codes") else []
+        of_row += [paths.repeats] if kind != "variant" else []
         for place in of_row:
             assert written.count(place(name).as_posix()) == 1, place(name)
-    assert len([path for path in written if path.startswith("data/repeats/")]) == 11
+    assert len([path for path in written if path.startswith("data/repeats/")]) == 16
 
 
 def written_files(rows: dict[str, Any], changes: dict[str, Any]) -> list[str]:

@@ -28,6 +28,7 @@ class Shared(Section):
 
     score: Score
     valid_rows: int | None = Field(ge=2)
+    seeds: int = Field(ge=1, le=1000)
 
 
 class Training(Tuning):

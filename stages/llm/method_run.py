@@ -33,9 +33,9 @@ class TunedMethod:
 
 
 def draw_rows(
-    prompts: Path, settings: MethodSettings, template: Template, seed: int
+    prompts: Path, settings: MethodSettings, template: Template, *, seed: int, test_seed: int
 ) -> dict[Split, PromptRows]:
-    """Draws rows by the root seed, the same for all methods, as a method's prompts.
+    """Draws rows by a root seed, the same for all methods, as a method's prompts.
 
     Test rows are whole users, those that `predict` draws; the others are groups of equal prefix.
     Where nothing is trained, only test rows are drawn.
@@ -45,11 +45,13 @@ def draw_rows(
         settings: how many rows of each split.
         template: what the method makes of a text prompt.
         seed: the root seed.
+        test_seed: the run's, by which all rows of the table draw their test rows.
     """
     counts: dict[Split, int | None] = {"test": settings.scoring.rows}
     if settings.training is not None:
         counts |= {"train": settings.training.train_rows, "valid": settings.protocol.valid_rows}
-    return {split: draw(prompts, split, rows, template, seed) for split, rows in counts.items()}
+    roots = {split: test_seed if split == "test" else seed for split in counts}
+    return {split: draw(prompts, split, n, template, roots[split]) for split, n in counts.items()}
 
 
 def draw(

@@ -112,7 +112,7 @@ def whole_table(
             rng = generator(seed, "compare")
             line["all_rows"] = on_all_rows(files[name], TEST_ROWS, params=params, rng=rng)
         again = _repetitions(planned, name)
-        if planned[name].kind in ("method", "codes"):
+        if planned[name].kind != "variant":
             runs = over_seeds(repeats(name), read_predictions(files[name]), seed)
             several |= {name: runs} if runs else {}
         elif again:
