@@ -2,8 +2,9 @@
 
 Learns codes by each recipe below under several seeds on the interactions of one or more data sets,
 `name=folder` each, and writes means and standard deviations to benchmarks/searches/codes.json, with
-what the codes are to be held against: the logistic regression on user and item. Chosen is by the
-validation AUC; the test rows are measured beside it, and decide nothing.
+what the codes are to be held against: the logistic regression on user and item, and the one that
+also reads titles. Chosen is by the validation AUC; the test rows are measured beside it, and decide
+nothing.
 """
 
 import argparse
@@ -31,6 +32,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "taste, 64 bits": {"dim": 64},
     "taste, 16 bits": {"dim": 16},
     "taste, 128 bits": {"dim": 128},
+    "taste, no titles": {"taste": {"title_weight": 0.0}},
     "taste, no user vectors": {"taste": {"user_vectors": False}},
     "taste, not fitted on labels": {"taste": {"epochs": 1, "lr": 1e-9}},
     "taste, less dropout": {"taste": {"dropout": 0.5}},
@@ -39,6 +41,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 FOUND = Path("benchmarks/searches/codes.json")
 DRAWS = 1000
 _METRICS = ("auc", "uauc")
+_SIMPLEST = ("bias", "title_bias")
 _SHOWN = ("valid_auc", "test_auc", "test_uauc")
 
 
@@ -65,13 +68,18 @@ def main() -> None:
 
 def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Returns the table that docs/hash-search.md shows of a search's results."""
-    head = ["data", "codes", "valid AUC", "test AUC", "test UAUC", "AUC above bias"]
-    head += ["UAUC above bias", "distinct users, items", "additive"]
+    head = ["data", "codes", "valid AUC", "test AUC", "test UAUC"]
+    head += [f"{metric.upper()} above {name}" for name in _SIMPLEST for metric in _METRICS]
+    head += ["distinct users, items", "additive"]
     lines = [head, ["---"] * len(head)]
     for name, recipes in found.items():
         for recipe, it in recipes.items():
             cells = [f"{mean:.4f} ± {sd:.4f}" for mean, sd in map(it.get, _SHOWN)]
-            cells += ["{:+.4f} [{:+.4f}, {:+.4f}]".format(*it["above_bias"][m]) for m in _METRICS]
+            cells += [
+                "{:+.4f} [{:+.4f}, {:+.4f}]".format(*it[f"above_{simple}"][metric])
+                for simple in _SIMPLEST
+                for metric in _METRICS
+            ]
             shares = [f"{it[key][0]:.0%}" for key in ("distinct_users", "distinct_items")]
             lines.append([name, recipe, *cells, ", ".join(shares), f"{it['additive'][0]:.0%}"])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -82,13 +90,12 @@ def measured(folder: Path, changes: Mapping[str, Any], seeds: int) -> dict[str, 
 
     Returns:
         `changes`, `seeds`; mean and sd of AUC and UAUC of `valid` and of `test`, of `cold_uauc` of
-        test, of the shares `distinct_users`, `distinct_items` and `additive`; and `above_bias`, the
-        seeds' mean difference to bias in AUC and UAUC with a 95 % interval over users.
+        test, of the shares `distinct_users`, `distinct_items` and `additive`; and `above_bias` and
+        `above_title_bias`, the seeds' mean difference to these in AUC and UAUC with a 95 % interval
+        over users.
     """
     settings = load_section(PretrainHash, "pretrain_hash", changes=changes)
     data = read_interactions(folder, history=settings.history_read)
-    simplest = methods.load("bias")
-    bias = simplest.fit(data, load_section(simplest.settings, "compare.bias"), 1)
     test_scores, runs = [], []
     for seed in range(1, seeds + 1):
         codes = learn_codes(data, settings, derived_seed(seed, "pretrain_hash"))
@@ -111,13 +118,15 @@ def measured(folder: Path, changes: Mapping[str, Any], seeds: int) -> dict[str, 
             }
         )
     spread = {name: _spread([run[name] for run in runs]) for name in runs[0]}
-    above = _above(data, test_scores, bias.score(data.rows["test"]))
-    return {"changes": changes, "seeds": seeds, **spread, "above_bias": above}
+    above = {f"above_{name}": _above(data, test_scores, name) for name in _SIMPLEST}
+    return {"changes": changes, "seeds": seeds, **spread, **above}
 
 
-def _above(data: Interactions, ours: list[np.ndarray], bias: np.ndarray) -> dict[str, list[float]]:
-    """Returns [value, low, high] by metric: seeds' mean less bias, on the same draws of users."""
-    test = data.splits["test"]
+def _above(data: Interactions, ours: list[np.ndarray], name: str) -> dict[str, list[float]]:
+    """Returns [value, low, high] by metric: seeds' mean less a method's, on the same draws."""
+    simplest = methods.load(name)
+    fitted = simplest.fit(data, load_section(simplest.settings, f"compare.{name}"), 1)
+    bias, test = fitted.score(data.rows["test"]), data.splits["test"]
     uids, labels = test["uid"].to_numpy(), test["label"].to_numpy()
     draws = draw_users(uids, DRAWS, generator(1, "search_codes"))
     drawn = [bootstrap(uids, labels, scores, draws) for scores in (*ours, bias)]

@@ -15,6 +15,7 @@ from tests.published import PUBLISHED, TITLES
 FACTS = ["row", "uid", "iid", "label"]
 KINDS: dict[str, RowKind] = {
     "bias": "method",
+    "title_bias": "method",
     "mf": "method",
     "din": "method",
     "binmf": "codes",
@@ -60,7 +61,7 @@ def write_row(row: str, scored: pd.DataFrame, **known: Any) -> None:
     write_json({"fit_seconds": it["fit_seconds"]}, paths.fit_cost(row))
     cost = {name: it[name] for name in ("rows", "seconds", "tokens_per_prompt")}
     write_json(cost, paths.scoring_cost(row))
-    if KINDS[row] in ("method", "codes"):
+    if KINDS[row] != "variant":
         write_table(REPEATS.empty_table(), paths.repeats(row), REPEATS)
 
 

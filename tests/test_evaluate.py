@@ -225,6 +225,14 @@ def test_where_bias_is_planned_the_record_and_the_summary_hold_differences_to_it
         f"{title} and bias cannot be told apart: the AUC difference's interval includes 0"
         for title in ("BinMF", "codes, wide")
     ]
+    write_row("title_bias", predictions("codes"))
+    write_plan(["bias", "title_bias", "binmf", "text", "codes"])
+    evaluate()
+    printed = capsys.readouterr().out.splitlines()
+    lines = {line.split("  ")[0]: line for line in printed}
+    gap = written_table()["methods"]["binmf"]["above_title_bias"]["auc"]["value"]
+    assert f"{gap:+.4f}" in lines["BinMF - title bias"]
+    assert "+0.0000" in lines["BinLLM - title bias"]
 
 
 @pytest.mark.usefixtures("folder")

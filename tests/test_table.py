@@ -118,35 +118,37 @@ def test_differences_are_binllm_minus_the_other_within_their_paired_intervals() 
     assert "difference" not in found["codes"]
 
 
-def add_bias() -> None:
-    """Adds the row `bias`, which knows a little of what MF knows."""
+def add_bias(name: str = "bias") -> None:
+    """Adds the row `bias`, or `title_bias`, which knows a little of what MF knows."""
     scored = predictions("mf")
     noise = np.random.default_rng(3).normal(size=len(scored))
-    write_row("bias", scored.assign(score=scored["score"] + scored["label"] * 0.3 + noise))
-    write_plan(["bias", *SHOWN], "ml-1m")
+    write_row(name, scored.assign(score=scored["score"] + scored["label"] * 0.3 + noise))
+    write_plan([name, *SHOWN], "ml-1m")
 
 
 @pytest.mark.usefixtures("folder")
-def test_every_other_row_is_held_against_bias_too_in_every_form() -> None:
-    add_bias()
+@pytest.mark.parametrize("bias", ["bias", "title_bias"])
+def test_every_other_row_is_held_against_bias_too_in_every_form(bias: str) -> None:
+    add_bias(bias)
     found, shown = table()["methods"], cells()
     lines = pd.read_csv("metrics/table.csv", index_col="method")
-    assert "above_bias" not in found["bias"] and "difference" in found["bias"]
+    assert f"above_{bias}" not in found[bias] and "difference" in found[bias]
+    above = f"above {TITLES[bias][0].lower()}{TITLES[bias][1:]}"
     for method in SHOWN:
         for metric in ("auc", "uauc"):
-            gap = found[method]["above_bias"][metric]
-            assert gap["value"] == pytest.approx(found[method][metric] - found["bias"][metric])
+            gap = found[method][f"above_{bias}"][metric]
+            assert gap["value"] == pytest.approx(found[method][metric] - found[bias][metric])
             assert gap["low"] < gap["value"] < gap["high"]
-            name = f"{metric}_above_bias"
+            name = f"{metric}_above_{bias}"
             assert lines.loc[method, name] == pytest.approx(gap["value"], abs=1e-6)
             assert lines.loc[method, f"{name}_low"] == pytest.approx(gap["low"], abs=1e-6)
             assert lines.loc[method, f"{name}_high"] == pytest.approx(gap["high"], abs=1e-6)
             cell = dict(zip(shown["method"], shown[TITLES[method]], strict=True))
             expected = f"{gap['value']:+.4f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
-            assert cell[f"above user + item bias, {metric.upper()}"] == expected
-    of_bias = dict(zip(shown["method"], shown[TITLES["bias"]], strict=True))
-    assert of_bias["above user + item bias, AUC"] == of_bias["above user + item bias, UAUC"] == "-"
-    assert lines.loc["bias", [name for name in lines if "above_bias" in name]].isna().all()
+            assert cell[f"{above}, {metric.upper()}"] == expected
+    of_bias = dict(zip(shown["method"], shown[TITLES[bias]], strict=True))
+    assert of_bias[f"{above}, AUC"] == of_bias[f"{above}, UAUC"] == "-"
+    assert lines.loc[bias, [name for name in lines if f"above_{bias}" in name]].isna().all()
 
 
 @pytest.mark.usefixtures("folder")

@@ -14,7 +14,11 @@ from stages.measures.repeats import METRICS
 IN_SLICES = ("mf", STEP_1, "collm_mf", "binmf", OURS)
 SLICES = ("warm", "cold")
 # Paired differences: in the table's JSON and in names of columns, and what the Markdown calls them.
-_GAPS = {"difference": "BinLLM above it", "above_bias": "above user + item bias"}
+_GAPS = {
+    "difference": "BinLLM above it",
+    "above_bias": "above user + item bias",
+    "above_title_bias": "above user + item + title bias",
+}
 _NONE = "-"
 
 

@@ -20,8 +20,9 @@ RowKind = Literal["method", "codes", "llm method", "variant"]
 
 # The variant that is BinLLM, against which all others are held, and its step 1.
 OURS, STEP_1 = "codes", "text"
-# The method that knows no taste; where it is in the table, all others are held against it as well.
-BIAS = "bias"
+# The methods that know no taste, without titles and with them: all others are held against them as
+# well, where they are in the table.
+BIAS, TITLE_BIAS = "bias", "title_bias"
 
 
 @dataclass(frozen=True)

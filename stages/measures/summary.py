@@ -4,7 +4,7 @@ from typing import Any
 
 from stages.measures.layout import chance_line, metric_titles
 from stages.measures.metrics import user_metrics
-from stages.measures.planned import BIAS, OURS, STEP_1
+from stages.measures.planned import BIAS, OURS, STEP_1, TITLE_BIAS
 
 _HEADER = ("", "AUC", "", "UAUC", "", "users")
 _GAP = "  "
@@ -34,7 +34,7 @@ def summary_table(table: dict[str, Any]) -> str:
 def told_differences(methods: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns the differences that are told, by what they are called.
 
-    BinLLM's from its step 1 and from sets of codes; where bias is in the table, theirs from it.
+    BinLLM's from its step 1 and from sets of codes; theirs from biases, where there are any.
     """
     codes = [name for name, it in methods.items() if it["kind"] == "codes"]
     ours = methods[OURS]["title"]
@@ -43,9 +43,10 @@ def told_differences(methods: dict[str, Any]) -> dict[str, dict[str, Any]]:
         for other in (STEP_1, *codes)
         if other in methods
     }
-    if BIAS in methods:
-        for name in (OURS, *codes):
-            found[f"{methods[name]['title']} - {BIAS}"] = methods[name]["above_bias"]
+    for simple, title in ((BIAS, BIAS), (TITLE_BIAS, "title bias")):
+        if simple in methods:
+            for name in (OURS, *codes):
+                found[f"{methods[name]['title']} - {title}"] = methods[name][f"above_{simple}"]
     return found
 
 

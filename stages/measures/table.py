@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stages.io.paths import TEST_ROWS, predictions, repeats
 from stages.io.seeds import generator
 from stages.measures.bootstrap import bootstrap, draw_users, interval
-from stages.measures.planned import BIAS, OURS, PlannedRow, RowFacts, read_facts
+from stages.measures.planned import BIAS, OURS, TITLE_BIAS, PlannedRow, RowFacts, read_facts
 from stages.measures.quality import Evaluate, chance_levels, difference, mean_of
 from stages.measures.repeats import over_scores, over_seeds
 from stages.measures.scored_rows import ScoredRows, read_predictions, read_scored_rows
@@ -44,9 +44,10 @@ def build_table(
     Returns:
         `protocol`; `chance`, what a random order gives, by metric; `methods`, each with title,
         kind, auc, uauc, uauc_users, rows, seen, warm, cold (with users and intervals), further
-        metrics, intervals, scored_rows, difference (BinLLM - it, paired), above_bias (it - bias,
-        paired; where bias is in the table), mean_above_bias (the same of the mean over seeds, where
-        it has repetitions), relative_improvement (of BinLLM over it), valid_auc,
+        metrics, intervals, scored_rows, difference (BinLLM - it, paired), above_bias and
+        above_title_bias (it - bias, paired; where that is in the table), mean_above_bias and
+        mean_above_title_bias (the same of the mean over seeds, where it has repetitions),
+        relative_improvement (of BinLLM over it), valid_auc,
         parameters, tokens (of a prompt), seconds and published. An undefined value is None.
     """
     draws = draw_users(rows.uids, params.replicates, rng)
@@ -73,12 +74,15 @@ def build_table(
         }
         if method != OURS:
             lines[method]["difference"] = difference(ours, found, params.level)
-        if method != BIAS and BIAS in measured:
-            lines[method]["above_bias"] = difference(found, measured[BIAS], params.level)
-            again = [measured[name] for name in _repetitions(planned, method)]
+        again = [measured[name] for name in _repetitions(planned, method)]
+        for simple in (BIAS, TITLE_BIAS):
+            if simple == method or simple not in measured:
+                continue
+            above = f"above_{simple}"
+            lines[method][above] = difference(found, measured[simple], params.level)
             if again:
                 mean = mean_of([found, *again])
-                lines[method]["mean_above_bias"] = difference(mean, measured[BIAS], params.level)
+                lines[method][f"mean_{above}"] = difference(mean, measured[simple], params.level)
     return {
         "protocol": {"dataset": dataset, **rows.protocol(params)},
         "chance": chance_levels(rows.uids, rows.labels, params.ndcg_k),
