@@ -10,6 +10,13 @@ _HEADER = ("", "AUC", "", "UAUC", "", "users")
 _GAP = "  "
 # Below so many users, an interval over draws of them is no ground for a verdict.
 FEWEST_FOR_VERDICT = 30
+_VERDICTS = (
+    "ranks better than",
+    "cannot be told from",
+    "ranks worse than",
+    "has an undefined difference to",
+)
+_GROUND = "Told by the interval of the difference in AUC: above 0, with 0 in it, or below 0"
 
 
 def summary_table(table: dict[str, Any]) -> str:
@@ -81,26 +88,36 @@ def _difference_line(title: str, found: dict[str, Any], width: int) -> tuple[str
 
 
 def verdicts(table: dict[str, Any]) -> list[str]:
-    """Returns a sentence per difference that is told, or why there is none."""
+    """Returns a sentence per row of whose differences is told, or why there is none."""
     users, of_uauc = table["protocol"]["users"], table["methods"][OURS]["uauc_users"]
     if min(users, of_uauc) < FEWEST_FOR_VERDICT:
         return [
             f"No verdict: {users:,} users, of whom {of_uauc:,} have both labels and count for "
             f"UAUC; at least {FEWEST_FOR_VERDICT} are needed"
         ]
-    differences = told_differences(table["methods"])
-    return [_verdict(title, found.get("auc")) for title, found in differences.items()]
+    told: dict[str, dict[str, list[str]]] = {}
+    for title, found in told_differences(table["methods"]).items():
+        one, _, other = title.partition(" - ")
+        by_verdict = told.setdefault(one, {verdict: [] for verdict in _VERDICTS})
+        by_verdict[_verdict(found.get("auc"))].append(other)
+    sentences = [
+        f"{one} " + "; ".join(f"{it} {_listed(others)}" for it, others in found.items() if others)
+        for one, found in told.items()
+    ]
+    return [*sentences, *([_GROUND] if sentences else [])]
 
 
-def _verdict(title: str, difference: dict[str, float] | None) -> str:
-    one, _, other = title.partition(" - ")
+def _verdict(difference: dict[str, float] | None) -> str:
+    better, neither, worse, undefined = _VERDICTS
     if not difference or "low" not in difference:
-        return f"{one} and {other}: the difference in AUC is undefined here"
+        return undefined
     if difference["low"] > 0:
-        return f"{one} ranks better than {other}: the AUC difference's interval is above 0"
-    if difference["high"] < 0:
-        return f"{one} ranks worse than {other}: the AUC difference's interval is below 0"
-    return f"{one} and {other} cannot be told apart: the AUC difference's interval includes 0"
+        return better
+    return worse if difference["high"] < 0 else neither
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
 
 
 def _number(value: float | None, sign: str = "") -> str:
