@@ -38,7 +38,10 @@ def main(codes: str) -> None:
         **ours.fitted.course,
         "valid_auc": ours.fitted.valid_auc,
     }
-    write_codes(hash_model(codes), ours.users, ours.items, ours.of_rows(data), facts)
+    of_rows = ours.of_rows(data)
+    if ours.liked is not None:
+        facts["history"] = settings.history_read
+    write_codes(hash_model(codes), ours.users, ours.items, of_rows, facts, ours.liked)
     sides = {"user": ours.users[1:][data.trained_users], "item": ours.items[1:][data.trained_items]}
     bits = bit_table(sides)
     write_csv(bits, PLOTS / f"bits_{codes}.csv")

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from stages import pretrain_hash
 from stages.export_codes import main
 from stages.io.damage import DIGESTS
+from stages.io.errors import InputError
 from stages.io.tables import (
     INTERACTIONS,
     ITEM_CODES,
@@ -22,9 +23,11 @@ from stages.io.tables import (
     USER_CODES,
     USERS,
     read_table,
+    write_json,
     write_table,
 )
 from stages.prompts.codes import from_dotted, pack, pack_rows
+from stages.prompts.newcomers import LIKED, Newcomers
 from tests.changed_params import write_params
 from tests.planted import write_planted
 from tests.refusals import assert_one_line
@@ -85,6 +88,31 @@ def test_rows_and_teacher_are_those_that_were_learned(project: Path, width: int)
         "row": list(range(N_TAUGHT)),
         "probability": codes["probability"].tolist(),
     }
+
+
+def test_what_codes_follow_is_exported_whole_and_a_damaged_table_is_refused(project: Path) -> None:
+    write_codes()
+    main("binmf")
+    folder = Path("data/codes/binmf")
+    assert Newcomers.read(folder, "digits") is None
+    vectors = np.random.default_rng(2).normal(size=(4, 32)).astype(np.float32)
+    save_file({"liked": vectors}, ROWS.with_name("liked.safetensors"))
+    write_json({"history": 3}, ROWS.with_name("codes.json"))
+    main("binmf")
+    found = Newcomers.read(folder, "digits")
+    assert found is not None and np.array_equal(found.vectors, vectors)
+    bits = vectors[[2, 3, 2]].sum(0) / 3**0.5 + vectors[0] > 0
+    assert found.code([1, 2, 3, 2]) == "".join(str(int(bit)) for bit in bits)
+    path = folder / "liked.parquet"
+    write_table(read_table(path, LIKED).slice(1), path, LIKED)
+    with pytest.raises(InputError, match=r"liked.parquet: expected vectors of one length for iid"):
+        Newcomers.read(folder, "digits")
+    write_json({"history": "all"}, folder / "liked.json")
+    with pytest.raises(InputError, match=r"liked.json: expected a whole number, history"):
+        Newcomers.read(folder, "digits")
+    save_file({"other": vectors}, ROWS.with_name("liked.safetensors"))
+    with pytest.raises(InputError, match=r"holds \['other'\], expected a matrix liked"):
+        main("binmf")
 
 
 SETS: dict[str, dict[str, Any]] = {

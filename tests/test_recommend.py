@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 import torch
 from peft import AutoPeftModelForCausalLM, LoraConfig, PeftConfig
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stages.io.damage import DIGESTS
 from stages.io.errors import InputError, run_stage
 from stages.io.paths import adapter_folder
 from stages.io.progress import Progress
-from stages.io.tables import ITEM_CODES, ITEMS, SPLITS, USERS, write_table
+from stages.io.tables import ITEM_CODES, ITEMS, SPLITS, USERS, write_json, write_table
 from stages.llm import partial_scores as partial
 from stages.llm.adapters import add_adapter, load_adapter, trainable_parameters
 from stages.llm.card import name_base
@@ -145,6 +145,9 @@ def write_random_codes(folder: Path) -> None:
     of_rows[likes_left == 0] = codes["users"][rows["uid"]][likes_left == 0]
     folder.mkdir(parents=True)
     save_file(codes, folder / "codes.safetensors")
+    liked = rng.normal(size=(sizes["items"] + 1, 16)).astype(np.float32)
+    save_file({"liked": liked}, folder / "liked.safetensors")
+    write_json({"history": 25}, folder / "codes.json")
     found = {"row": rows["row"].to_numpy(), "codes": of_rows, "taught": taught}
     probability = np.full(len(taught), 0.5, dtype=np.float32)
     save_file({**found, "probability": probability}, folder / "rows.safetensors")
@@ -380,14 +383,30 @@ def test_someone_new_is_asked_with_the_history_that_came_with_the_question(
     np.testing.assert_allclose(new.loc[ann.index, "score"], ann["score"], atol=1e-4)
 
 
+@pytest.mark.parametrize("untrained", ["learned", "word"])
 @pytest.mark.usefixtures("project")
-def test_of_someone_new_codes_and_rates_are_unknown(llm: Llm) -> None:
-    known = Catalogue.of_run("codes").with_stranger(["B001", "B002"])
+def test_the_code_of_someone_new_follows_from_what_they_liked_and_their_kindness_is_average(
+    llm: Llm, untrained: str
+) -> None:
+    write_params({**PARAMS, "materialize_prompts.untrained_codes": untrained})
+    liked = ["B001", "B002"]
+    known = Catalogue.of_run("codes").with_stranger(liked)
     pairs = new_pairs(known.met, [STRANGER], known.items)
     assert len(pairs) == len(known.items.number) - 2
     prompt = prompts_of(pairs, known.liked, known.content, llm.tokenizer, known.max_tokens)[0]
-    assert {"User kindness: 5", "User code: unknown"} <= set(prompt.prefix.splitlines())
+    vectors = load_file("models/hash/taste/liked.safetensors")["liked"]
+    iids = [known.items.number_of(item, "") for item in liked]
+    bits = vectors[iids].sum(0) / 2**0.5 + vectors[0] > 0
+    code = to_words(np.packbits(bits).tobytes()) if untrained == "learned" else "unknown"
+    assert {"User kindness: 5", f"User code: {code}"} <= set(prompt.prefix.splitlines())
     assert prompt.prefix.startswith("Items the user liked: \"The '1'th film")
+
+
+@pytest.mark.usefixtures("project")
+def test_where_codes_do_not_follow_likes_someone_new_has_none() -> None:
+    Path("data/codes/taste/liked.parquet").unlink()
+    known = Catalogue.of_run("codes").with_stranger(["B001"])
+    assert (known.content.user_codes or {})[STRANGER] == "unknown"
 
 
 @pytest.mark.usefixtures("project")

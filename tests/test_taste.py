@@ -38,6 +38,7 @@ from stages.measures.code_quality import (
 )
 from stages.methods import bias
 from stages.pretrain_hash import main
+from stages.prompts.newcomers import Newcomers
 from tests.changed_params import ROOT, write_params
 from tests.planted import bytes_by_threads, liked_before, write_planted
 from tests.refusals import assert_one_line
@@ -62,6 +63,7 @@ OUTPUTS = [
     "metrics/pretrain_hash/taste.json",
     "metrics/rows/taste.json",
     "metrics/plots/bits_taste.csv",
+    "models/hash/taste/liked.safetensors",
 ]
 
 
@@ -196,6 +198,12 @@ def test_users_can_do_without_vectors_of_their_own(project: Path) -> None:
     by_history = rows.groupby(rows["history"].map(lambda liked: tuple(sorted(liked))))
     for _, alike in by_history:  # whoever they are
         assert len(np.unique(codes["codes"][alike["row"]], axis=0)) == 1
+    # What the likes of somebody new are made into is what the same likes were made into in a row.
+    vectors = load_file("models/hash/taste/liked.safetensors")["liked"]
+    newcomers = Newcomers(vectors, len(rows), "digits")
+    for row in rows[rows["history"].map(len) > 0].iloc[::7].itertuples():
+        bits = codes["codes"][row.row]
+        assert newcomers.code(list(row.history)) == "".join(str(int(bit)) for bit in bits)
 
 
 # One seed, one set of bytes.
@@ -252,6 +260,7 @@ def test_the_row_and_the_codes_say_how_the_fit_went(learned: Path) -> None:
         "n_users": N_USERS,
         "n_items": N_ITEMS,
         "recipe": "taste",
+        "history": 25,
         "code_space": "pm1",
         "valid_auc": facts["valid_auc"],
         **facts["fit"],

@@ -49,8 +49,11 @@ def write_codes(
     items: NDArray[np.bool_],
     of_rows: CodesOfRows,
     facts: Mapping[str, Any],
+    liked: NDArray[np.float32] | None = None,
 ) -> None:
     """Writes `codes.safetensors`, `rows.safetensors` and `codes.json`, which describes them.
+
+    And `liked.safetensors`, if there is `liked`; `facts` then say how many likes count: `history`.
 
     Args:
         folder: the folder, written whole or not at all.
@@ -58,6 +61,7 @@ def write_codes(
         items: (n_items + 1, dim) codes; row 0 is padding.
         of_rows: users' codes by row, and what the codes expect of rows.
         facts: how they were learned.
+        liked: (n_items + 1, dim), of codes that follow what users like; see `LearnedCodes`.
     """
     description = {
         "dim": users.shape[1],
@@ -76,6 +80,8 @@ def write_codes(
             "probability": of_rows.probability,
         }
         (partial / "rows.safetensors").write_bytes(save(rows))
+        if liked is not None:
+            (partial / "liked.safetensors").write_bytes(save({"liked": liked}))
         write_json(description, partial / "codes.json")
 
 
@@ -106,6 +112,20 @@ def read_codes_of_rows(path: Path) -> CodesOfRows:
     if set(found) != expected:
         raise InputError(f"{path}: holds {sorted(found)}, expected {sorted(expected)}")
     return CodesOfRows(found["row"], found["codes"], found["taught"], found["probability"])
+
+
+def read_liked(path: Path) -> NDArray[np.float32] | None:
+    """Reads `liked.safetensors`; None where codes do not follow what users like.
+
+    Raises:
+        InputError: the file is no safetensors, or holds something else.
+    """
+    if not path.exists():
+        return None
+    found = read_tensors(path, load_file)
+    if set(found) != {"liked"} or found["liked"].ndim != 2:
+        raise InputError(f"{path}: holds {sorted(found)}, expected a matrix liked")
+    return found["liked"]
 
 
 def code_table(codes: NDArray[np.bool_], known: pa.Table, *, key: str, path: Path) -> pd.DataFrame:

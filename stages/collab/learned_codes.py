@@ -32,12 +32,15 @@ class LearnedCodes:
         row_codes: by split, (n, dim) bool, the users' codes as of each row.
         code_space: elements of the codes in the score.
         scale: of the codes' inner product in the score; what else is in it stands outside.
+        liked: (n_items + 1, dim) float32, each item's part in the vector of who liked it, whose
+            signs are their code, and in row 0 what is added to all; None where codes stand still.
     """
 
     fitted: FittedMethod
     row_codes: dict[str, NDArray[np.bool_]]
     code_space: CodeSpace
     scale: float
+    liked: NDArray[np.float32] | None = None
 
     @property
     def users(self) -> NDArray[np.bool_]:
@@ -113,7 +116,7 @@ def _taste_codes(data: Interactions, settings: PretrainHash, seed: int) -> Learn
         course={"epochs": fitted.epochs, "best_epoch": fitted.best_epoch, "scale": scale},
     )
     row_codes = {split: model.user_bits(data.rows[split]) for split in SPLITS}
-    return LearnedCodes(found, row_codes, "pm1", scale)
+    return LearnedCodes(found, row_codes, "pm1", scale, model.vectors.of_liked())
 
 
 def _initial_taste(data: Interactions, settings: PretrainHash, rng: torch.Generator) -> TasteModel:

@@ -54,6 +54,13 @@ class TasteVectors(nn.Module):
         """Returns (n_items + 1, dim)."""
         return self.items + self.item_shift
 
+    @torch.inference_mode()
+    def of_liked(self) -> NDArray[np.float32]:
+        """Returns (n_items + 1, dim): of items that somebody likes; row 0 is `user_shift`."""
+        vectors = self.liked.numpy().copy()
+        vectors[PADDING] = self.user_shift.numpy()
+        return vectors
+
 
 class TasteModel(CollaborativeModel):
     """Main effects and codes of taste, fitted together on labels.

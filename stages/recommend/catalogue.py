@@ -22,7 +22,8 @@ from stages.llm.params import Score, Scoring
 from stages.llm.partial_scores import read_score
 from stages.llm.variants import variant_entry
 from stages.prompts.content import Content, read_content
-from stages.prompts.settings import prompt_settings
+from stages.prompts.newcomers import Newcomers
+from stages.prompts.settings import PromptSettings, prompt_settings
 from stages.prompts.text import UNKNOWN
 from stages.prompts.tokenizer import prompt_limit
 from stages.recommend.candidates import Ids, histories_now, met_items, read_interactions
@@ -55,6 +56,8 @@ class Catalogue:
         max_tokens: longest prompt.
         score: the number to rank by.
         token_budget: tokens computed at once.
+        newcomers: how somebody new has a code; None where prompts show none, or none that follows
+            what somebody likes.
     """
 
     variant: str
@@ -66,6 +69,7 @@ class Catalogue:
     max_tokens: int
     score: Score
     token_budget: int
+    newcomers: Newcomers | None = None
 
     @classmethod
     def of_run(cls, variant: str) -> "Catalogue":
@@ -88,6 +92,7 @@ class Catalogue:
             max_tokens=prompt_limit(LLM_FOLDER, settings.section.max_tokens),
             score=read_score(adapter_folder(variant)),
             token_budget=load_section(Scoring, "predict").token_budget,
+            newcomers=_newcomers(settings),
         )
 
     @classmethod
@@ -101,6 +106,7 @@ class Catalogue:
         said = read_json(path)
         try:
             content = Content(**{k: _by_number(v) for k, v in said.pop("content").items()})
+            form = said.pop("newcomers", None)  # not there in folders of earlier versions
             table = read_table(folder / "users.parquet", _SHARED_USERS).to_pandas()
             return cls(
                 users=Ids.of(folder / "users.parquet", _SHARED_USERS),
@@ -108,13 +114,14 @@ class Catalogue:
                 liked={u: list(i) for u, i in zip(table["uid"], table["liked"], strict=True)},
                 met=dict(zip(table["uid"], table["met"], strict=True)),
                 content=content,
+                newcomers=Newcomers.read(folder, form) if form else None,
                 **said,
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}: not written by stages.recommend.share ({error})") from None
 
     def write(self, folder: Path, *, with_users: bool) -> None:
-        """Writes it: `ranker.json`, `items.parquet`, `users.parquet`.
+        """Writes it: `ranker.json`, `items.parquet`, `users.parquet`, and `Newcomers`, if any.
 
         Args:
             folder: where to.
@@ -127,6 +134,9 @@ class Catalogue:
             content |= {key: {} for key in ("user_codes", "user_rates") if content[key] is not None}
         said = {"variant": self.variant, "max_tokens": self.max_tokens, "score": self.score}
         said |= {"token_budget": self.token_budget, "content": content}
+        if self.newcomers is not None:
+            said["newcomers"] = self.newcomers.form
+            self.newcomers.write(folder)
         text = json.dumps(said, indent=1, ensure_ascii=False)
         (folder / CATALOGUE).write_text(text + "\n", encoding="utf-8")
         items = {"iid": self.items.number, "source_id": self.items.source.to_pylist()}
@@ -142,7 +152,8 @@ class Catalogue:
     def with_stranger(self, liked: Sequence[str]) -> "Catalogue":
         """Returns the same with one more user, `STRANGER`, of whom only a history is known.
 
-        Their code and like-rate are "unknown": both are learned from rows.
+        Their code follows from that history, or is "unknown" where codes do not; their like-rate is
+        average, since it is learned from rows.
 
         Args:
             liked: items by their own ids, oldest first.
@@ -155,7 +166,8 @@ class Catalogue:
         iids = [self.items.number_of(item, "--history") for item in liked]
         codes = self.content.user_codes
         if codes is not None:
-            codes = {**codes, STRANGER: UNKNOWN}
+            code = UNKNOWN if self.newcomers is None else self.newcomers.code(iids)
+            codes = {**codes, STRANGER: code}
         return replace(
             self,
             users=self.users.joined(STRANGER, "new"),
@@ -163,6 +175,14 @@ class Catalogue:
             met={**self.met, STRANGER: np.array(iids)},
             content=replace(self.content, user_codes=codes),
         )
+
+
+def _newcomers(settings: PromptSettings) -> Newcomers | None:
+    """Returns how somebody new has a code in these prompts, as those without train rows have."""
+    learned = settings.section.untrained_codes == "learned"
+    if settings.codes_folder is None or not learned:
+        return None
+    return Newcomers.read(settings.codes_folder, settings.form)
 
 
 def _by_number(value: Any) -> Any:
