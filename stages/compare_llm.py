@@ -40,8 +40,7 @@ def main(row: str) -> None:
     write_json(first.fitted.facts, facts(row))
     write_json({"fit_seconds": first.fitted.seconds}, fit_cost(row))
     write_json({"rows": len(first.scored), "seconds": first.seconds}, scoring_cost(row))
-    for run in (first, *further):
-        finished(run.scratch)
+    finished(first.scratch)  # and with it those of the other seeds: they are one job
 
 
 @dataclass(frozen=True)
@@ -69,27 +68,29 @@ def _run(
     """Trains under a seed and scores the test rows, which are the same under all: `root`'s."""
     name, _ = methods.of_row(row)
     inputs = inputs_of(settings, vectors, derived_seed(seed, f"compare_llm.{row}"))
-    job = row if seed == root else f"{row}.{seed}"
+    shown = row if seed == root else f"{row}, seed {seed}"
+    key = settings.key()
+    del key["protocol"]["seeds"]  # each seed's work is the same, however many there are
     scratch = scratch_folder(
-        f"compare_llm-{job}",
+        f"compare_llm-{row}",
         inputs.files(),
         {
-            **settings.key(),
+            **key,
             "seed": [seed, root],
             "sources": import_closure(["stages.compare_llm", methods.module_of(name)]),
         },
     )
-    watch = asked_watch(f"train {job}") if settings.training else nobody
+    watch = asked_watch(f"train {shown}") if settings.training else nobody
     llm, template = method.build(inputs, settings.own)
     rows = draw_rows(inputs.prompts, settings, template, seed=seed, test_seed=root)
-    fitted = train_method(llm, rows, settings, inputs.seed, scratch, f"train {job}", watch)
+    fitted = train_method(llm, rows, settings, inputs.seed, scratch, f"train {shown}", watch)
     scores, seconds = score_rows(
         llm,
         rows["test"],
         score=settings.protocol.score,
         token_budget=settings.scoring.token_budget,
         scratch=scratch / "test",
-        title=f"score {job}",
+        title=f"score {shown}",
     )
     scored = rows["test"].keys.append_column("score", pa.array(scores))
     return _Run(seed, fitted, scored, seconds, scratch)

@@ -221,7 +221,7 @@ def test_where_bias_is_planned_the_record_and_the_summary_hold_differences_to_it
         line = lines[f"{title} - bias"]
         assert f"{gap['auc']['value']:+.4f}" in line and f"{gap['uauc']['value']:+.4f}" in line
     assert printed[-4:] == [
-        "BinLLM ranks better than TALLRec, BinMF, codes, wide and bias",
+        'BinLLM ranks better than TALLRec, BinMF, "codes, wide" and bias',
         "BinMF cannot be told from bias",
         "codes, wide cannot be told from bias",
         "Told by the interval of the difference in AUC: above 0, with 0 in it, or below 0",

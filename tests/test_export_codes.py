@@ -108,7 +108,7 @@ def test_what_codes_follow_is_exported_whole_and_a_damaged_table_is_refused(proj
     with pytest.raises(InputError, match=r"liked.parquet: expected vectors of one length for iid"):
         Newcomers.read(folder, "digits")
     write_json({"history": "all"}, folder / "liked.json")
-    with pytest.raises(InputError, match=r"liked.json: expected a whole number, history"):
+    with pytest.raises(InputError, match=r"liked.json: history = 'all', expected 1 or more"):
         Newcomers.read(folder, "digits")
     save_file({"other": vectors}, ROWS.with_name("liked.safetensors"))
     with pytest.raises(InputError, match=r"holds \['other'\], expected a matrix liked"):

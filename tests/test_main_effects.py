@@ -83,7 +83,9 @@ def test_a_weaker_penalty_gives_larger_effects() -> None:
     assert norms == sorted(norms)
 
 
-def test_words_of_titles_are_whole_and_stand_in_two_titles_and_all_rows_are_of_one_length() -> None:
+def test_words_of_titles_are_whole_and_in_two_titles_and_rows_that_have_any_are_of_one_length() -> (
+    None
+):
     words = title_words(["Heat (1995)", "Heat and Dust (1983)", "Babe (1995)", "Tron"], 2.0)
     assert words.shape == (5, 2)  # heat, 1995
     heat, year = sorted(words.toarray().T.tolist(), reverse=True)

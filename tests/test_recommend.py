@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -400,6 +401,23 @@ def test_the_code_of_someone_new_follows_from_what_they_liked_and_their_kindness
     code = to_words(np.packbits(bits).tobytes()) if untrained == "learned" else "unknown"
     assert {"User kindness: 5", f"User code: {code}"} <= set(prompt.prefix.splitlines())
     assert prompt.prefix.startswith("Items the user liked: \"The '1'th film")
+
+
+@pytest.mark.usefixtures("project")
+def test_no_more_likes_count_for_someone_new_than_for_users_of_the_data() -> None:
+    found = Catalogue.of_run("codes").newcomers
+    assert found is not None and found.history == KEEP
+    more = replace(found, history=25)
+    assert found.code([1, 2, 3, 4, 5]) == more.code([3, 4, 5]) != more.code([1, 2, 3, 4, 5])
+
+
+def test_a_shared_folder_that_has_lost_what_codes_follow_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share(monkeypatch, "codes", "--out", "shared")
+    Path("shared/liked.parquet").unlink()
+    with pytest.raises(InputError, match=r"shared: liked.parquet is missing, which ranker.json"):
+        Catalogue.of_folder(Path("shared"))
 
 
 @pytest.mark.usefixtures("project")

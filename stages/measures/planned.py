@@ -20,8 +20,8 @@ RowKind = Literal["method", "codes", "llm method", "variant"]
 
 # The variant that is BinLLM, against which all others are held, and its step 1.
 OURS, STEP_1 = "codes", "text"
-# The methods that know no taste, without titles and with them: all others are held against them as
-# well, where they are in the table.
+# Main effects, which know no taste, without titles and with them: all other rows are held against
+# them as well, where they are in the table.
 BIAS, TITLE_BIAS = "bias", "title_bias"
 
 

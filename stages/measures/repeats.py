@@ -20,7 +20,8 @@ METRICS = ("auc", "uauc")
 def over_seeds(path: Path, scored: pa.Table, seed: int) -> dict[str, Any] | None:
     """Measures a row's scores under its first root seed and under further ones.
 
-    Each repetition is what a run of the pipeline with that root seed would find.
+    Each repetition is what a run of the pipeline with that root seed would find; of methods with an
+    LLM, with the first seed's test rows, vectors and step 1.
 
     Args:
         path: the row's scores under further seeds.

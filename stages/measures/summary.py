@@ -116,7 +116,8 @@ def _verdict(difference: dict[str, float] | None) -> str:
     return worse if difference["high"] < 0 else neither
 
 
-def _listed(names: list[str]) -> str:
+def _listed(titles: list[str]) -> str:
+    names = [f'"{title}"' if "," in title else title for title in titles]
     return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
 
 

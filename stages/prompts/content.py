@@ -67,7 +67,7 @@ class Content:
         item_codes: text of the code by iid; None leaves codes out.
         user_rates: level by uid, of users with a train row, others being average; None leaves
             rates out.
-        item_rates: level by iid, of all items; None leaves rates out.
+        item_rates: level by iid, likewise; None leaves rates out.
         with_history_codes: True shows the codes of liked items.
         wording: the parts of the prompts that this is for.
     """
@@ -149,7 +149,7 @@ class Content:
             return given
         return (
             [self.user_rates.get(uid, str(AVERAGE)) for uid in uids],
-            [self.item_rates[iid] for iid in iids],
+            [self.item_rates.get(iid, str(AVERAGE)) for iid in iids],
         )
 
 

@@ -64,18 +64,18 @@ class MainEffects:
 def title_words(titles: Sequence[str], weight: float) -> csr_matrix:
     """Returns (n_items + 1, n_words): which words stand in each item's title; row 0 is padding.
 
-    A word is a run of letters and digits, a year as well, that stands in two titles or more. Rows
-    have the length `weight`, whatever the number of words: the greater, the more of an item's
-    effect is put down to its title, which then holds for other titles with these words.
+    A word is a run of letters, digits and _, capitals or not, a year as well, that stands in two
+    titles or more. A row that has any has the length `weight`, whatever their number: the greater,
+    the more of an item's effect is put down to its title, and so to others with these words.
 
     Args:
         titles: of items 1..n_items.
         weight: at least 0; 0 = there are no words.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer  # seconds, for who does fit alone
-
     if not weight:
         return csr_matrix((len(titles) + 1, 0))
+    from sklearn.feature_extraction.text import TfidfVectorizer  # seconds, for who does fit alone
+
     counter = TfidfVectorizer(token_pattern=r"\w+", min_df=2, binary=True, use_idf=False)
     try:
         return csr_matrix(weight * counter.fit_transform(["", *titles]))
@@ -114,7 +114,7 @@ def fit_main_effects(
         )
     from sklearn.linear_model import LogisticRegression  # seconds, for who does fit alone
 
-    # Second order: a second for a million rows, where L-BFGS takes half a minute.
+    # Second order: a second for a million rows without words, where L-BFGS takes half a minute.
     model = LogisticRegression(C=c, tol=TOLERANCE, max_iter=1_000, solver="newton-cg")
     asked = one_hot(users, items, n_users, n_items)
     if words is None:
@@ -218,6 +218,6 @@ def fold_of_rows(interactions: pa.Table, folds: int, rng: np.random.Generator) -
 
 
 def levels(effects: Floats) -> list[str]:
-    """Returns effects as they stand in a prompt: 1 to 9; 5 is average, and what is unknown."""
+    """Returns effects as they stand in a prompt: 1 to 9; 5 is average."""
     whole = np.clip(np.rint(AVERAGE + effects / STEP), LOWEST, HIGHEST)
     return [str(level) for level in whole.astype(int).tolist()]

@@ -44,14 +44,15 @@ class Newcomers:
         if not path.exists():
             return None
         facts = read_json(folder / FACTS)
-        if not isinstance(facts.get("history"), int):
-            raise InputError(f"{folder / FACTS}: expected a whole number, history")
+        history = facts.get("history")
+        if not isinstance(history, int) or history < 1:
+            raise InputError(f"{folder / FACTS}: history = {history!r}, expected 1 or more")
         table = read_table(path, LIKED)
         vectors = table["vector"].to_pylist()
         same = len({len(vector) for vector in vectors}) == 1
         if not same or table["iid"].to_pylist() != list(range(len(table))):
             raise InputError(f"{path}: expected vectors of one length for iid 0, 1, 2, …")
-        return cls(np.array(vectors, dtype=np.float32), facts["history"], form)
+        return cls(np.array(vectors, dtype=np.float32), history, form)
 
     def write(self, folder: Path) -> None:
         """Writes all but the form."""

@@ -22,7 +22,7 @@ from stages.llm.params import Score, Scoring
 from stages.llm.partial_scores import read_score
 from stages.llm.variants import variant_entry
 from stages.prompts.content import Content, read_content
-from stages.prompts.newcomers import Newcomers
+from stages.prompts.newcomers import VECTORS, Newcomers
 from stages.prompts.settings import PromptSettings, prompt_settings
 from stages.prompts.text import UNKNOWN
 from stages.prompts.tokenizer import prompt_limit
@@ -92,7 +92,7 @@ class Catalogue:
             max_tokens=prompt_limit(LLM_FOLDER, settings.section.max_tokens),
             score=read_score(adapter_folder(variant)),
             token_budget=load_section(Scoring, "predict").token_budget,
-            newcomers=_newcomers(settings),
+            newcomers=_newcomers(settings, keep),
         )
 
     @classmethod
@@ -107,6 +107,9 @@ class Catalogue:
         try:
             content = Content(**{k: _by_number(v) for k, v in said.pop("content").items()})
             form = said.pop("newcomers", None)  # not there in folders of earlier versions
+            newcomers = Newcomers.read(folder, form) if form else None
+            if form and newcomers is None:
+                raise InputError(f"{folder}: {VECTORS} is missing, which {CATALOGUE} speaks of")
             table = read_table(folder / "users.parquet", _SHARED_USERS).to_pandas()
             return cls(
                 users=Ids.of(folder / "users.parquet", _SHARED_USERS),
@@ -114,7 +117,7 @@ class Catalogue:
                 liked={u: list(i) for u, i in zip(table["uid"], table["liked"], strict=True)},
                 met=dict(zip(table["uid"], table["met"], strict=True)),
                 content=content,
-                newcomers=Newcomers.read(folder, form) if form else None,
+                newcomers=newcomers,
                 **said,
             )
         except (KeyError, TypeError) as error:
@@ -177,12 +180,20 @@ class Catalogue:
         )
 
 
-def _newcomers(settings: PromptSettings) -> Newcomers | None:
-    """Returns how somebody new has a code in these prompts, as those without train rows have."""
+def _newcomers(settings: PromptSettings, keep: int | None) -> Newcomers | None:
+    """Returns how somebody new has a code in these prompts, as those without train rows have.
+
+    Args:
+        settings: of the prompts.
+        keep: liked items that `preprocess` keeps, of which their codes are made; None for all.
+    """
     learned = settings.section.untrained_codes == "learned"
     if settings.codes_folder is None or not learned:
         return None
-    return Newcomers.read(settings.codes_folder, settings.form)
+    found = Newcomers.read(settings.codes_folder, settings.form)
+    if found is None or keep is None:
+        return found
+    return replace(found, history=min(found.history, keep))
 
 
 def _by_number(value: Any) -> Any:

@@ -4,6 +4,7 @@ python -m stages.recommend.share codes --out shared/codes
 
     model.safetensors, config.json, tokenizer…   the LLM with the adapter merged into its weights
     ranker.json, items.parquet, users.parquet    what prompts show, and whom they are about
+    liked.parquet, liked.json                    how somebody new has a code, where codes tell
     README.md                                    the model card, with figures on test rows
 
 Transformers loads it as any LLM; `stages.recommend.ranker.Ranker.load` ranks with it. Who is in the
