@@ -88,8 +88,9 @@ def test_wandb_is_told_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     class Library:
         @staticmethod
-        def init(*, project: str, name: str, dir: str) -> Run:
+        def init(*, project: str, name: str, dir: str, reinit: str) -> Run:
             assert (project, name) == ("binllm", "train_lora-codes") and Path(dir).is_dir()
+            assert reinit == "finish_previous"  # further seeds have runs of their own
             return Run()
 
     monkeypatch.setitem(sys.modules, "wandb", Library)

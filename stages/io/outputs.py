@@ -17,7 +17,7 @@ import psutil
 
 from stages.io.damage import write_digests
 from stages.io.errors import disk_error
-from stages.io.parent import before_end
+from stages.io.parent import before_end, wait_if_ending
 
 SCRATCH = Path(".scratch")  # work in progress and what is kept of it; no output lies here
 
@@ -63,6 +63,7 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             _move(partial, path)
     except Exception as error:
+        wait_if_ending()
         found = disk_error(error, path)
         if found is None:
             raise
@@ -143,14 +144,17 @@ def _partial(path: Path) -> Path:
 def _remove_open() -> None:
     """Removes what this process has not finished, while another thread may be writing there.
 
-    A folder that is called otherwise has no new file put into it while it is removed.
+    A folder that is called otherwise gets no new file, but for one that was being opened.
     """
     for partial in tuple(_open):
         found = _PARTIAL.fullmatch(partial.name)
         aside = _partial(partial.with_name(found[1])) if found else partial
         with suppress(OSError):
             partial.replace(aside)
-            _remove(aside)
+        for _ in range(3):
+            with suppress(OSError):
+                _remove(aside)
+                break
 
 
 before_end(_remove_open)

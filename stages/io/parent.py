@@ -69,6 +69,12 @@ def before_end(tidy: Callable[[], None]) -> None:
     _tidied.append(tidy)
 
 
+def wait_if_ending() -> None:
+    """Keeps a thread from going on where another one ends the process: it has nothing to say."""
+    if _ending.locked():
+        _ending.acquire()  # which is never given back
+
+
 def end() -> None:
     """Ends this process and those below it at once."""
     with _ending:

@@ -79,7 +79,7 @@ def _wandb(name: str, folder: Path) -> Watch:
     with _installed("wandb"):
         import wandb
     folder.mkdir(parents=True, exist_ok=True)
-    run = wandb.init(project="binllm", name=name, dir=str(folder))
+    run = wandb.init(project="binllm", name=name, dir=str(folder), reinit="finish_previous")
 
     def log(rows: float, values: Mapping[str, float]) -> None:
         run.log(dict(values), step=int(rows))
