@@ -154,6 +154,21 @@ def test_the_tables_of_whole_comparisons_are_those_of_their_files(data: str) -> 
         assert document.count(f" | {' | '.join(cells)} |") == 1, name
 
 
+def test_the_figures_of_all_rows_of_ml_1m_are_those_of_their_file() -> None:
+    document, found = read("docs/ml-1m/README.md"), recorded("docs/ml-1m/all_rows.json")
+    assert found["protocol"]["rows"] == found["protocol"]["test_rows"] == 7331
+    told = 0
+    for it in found["methods"].values():
+        cells = [with_interval(it, metric) for metric in ("auc", "uauc")]
+        for above in ABOVE:
+            gap = it.get(above, {}).get("auc")
+            cells.append(
+                f"{gap['value']:+.4f} [{gap['low']:+.3f}, {gap['high']:+.3f}]" if gap else "-"
+            )
+        told += f"\n| {it['title']} | {' | '.join(cells)} |\n" in document
+    assert told == 10
+
+
 def test_what_codes_cost_is_what_the_stage_measured() -> None:
     found, document = recorded("metrics/cost.json"), read("docs/cost.md")
     for way in ("no codes", "digits", "words", "dot-decimal"):
