@@ -23,7 +23,7 @@ from stages.collab.recipes import PretrainHash
 from stages.io.params import load_section
 from stages.io.paths import INTERACTIONS_FOLDER
 from stages.io.seeds import derived_seed, generator
-from stages.measures.bootstrap import bootstrap, draw_users, interval
+from stages.measures.bootstrap import Bootstrap, bootstrap, draw_users, interval
 from stages.measures.code_quality import additive_share, elements, ranking_metrics
 
 # Each but for what it changes the section `pretrain_hash`.
@@ -118,25 +118,30 @@ def measured(folder: Path, changes: Mapping[str, Any], seeds: int) -> dict[str, 
             }
         )
     spread = {name: _spread([run[name] for run in runs]) for name in runs[0]}
-    above = {f"above_{name}": _above(data, test_scores, name) for name in _SIMPLEST}
-    return {"changes": changes, "seeds": seeds, **spread, **above}
+    return {"changes": changes, "seeds": seeds, **spread, **_above(data, test_scores)}
 
 
-def _above(data: Interactions, ours: list[np.ndarray], name: str) -> dict[str, list[float]]:
-    """Returns [value, low, high] by metric: seeds' mean less a method's, on the same draws."""
-    simplest = methods.load(name)
-    fitted = simplest.fit(data, load_section(simplest.settings, f"compare.{name}"), 1)
-    bias, test = fitted.score(data.rows["test"]), data.splits["test"]
+def _above(data: Interactions, ours: list[np.ndarray]) -> dict[str, dict[str, list[float]]]:
+    """Returns [value, low, high]: seeds' mean less each simplest method's, on the same draws."""
+    test = data.splits["test"]
     uids, labels = test["uid"].to_numpy(), test["label"].to_numpy()
     draws = draw_users(uids, DRAWS, generator(1, "search_codes"))
-    drawn = [bootstrap(uids, labels, scores, draws) for scores in (*ours, bias)]
-    found = {}
-    for metric in _METRICS:
-        values = [ranking_metrics(test, scores)[metric] for scores in (*ours, bias)]
-        replicates = np.mean([getattr(d, metric) for d in drawn[:-1]], axis=0)
-        span = interval(replicates - getattr(drawn[-1], metric), 0.95) or {}
-        value = statistics.fmean(values[:-1]) - values[-1]
-        found[metric] = [round(v, 4) for v in (value, span["low"], span["high"])]
+
+    def measured(scores: np.ndarray) -> tuple[dict[str, Any], Bootstrap]:
+        return ranking_metrics(test, scores), bootstrap(uids, labels, scores, draws)
+
+    values, drawn = zip(*map(measured, ours), strict=True)
+    found: dict[str, dict[str, list[float]]] = {}
+    for name in _SIMPLEST:
+        simplest = methods.load(name)
+        fitted = simplest.fit(data, load_section(simplest.settings, f"compare.{name}"), 1)
+        its_values, its_drawn = measured(fitted.score(data.rows["test"]))
+        gaps = found[f"above_{name}"] = {}
+        for metric in _METRICS:
+            value = statistics.fmean(it[metric] for it in values) - its_values[metric]
+            replicates = np.mean([getattr(it, metric) for it in drawn], axis=0)
+            span = interval(replicates - getattr(its_drawn, metric), 0.95) or {}
+            gaps[metric] = [round(v, 4) for v in (value, span["low"], span["high"])]
     return found
 
 

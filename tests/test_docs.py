@@ -142,6 +142,10 @@ def with_interval(found: dict[str, Any], metric: str) -> str:
     return f"{found[metric]:.4f} [{low:.3f}, {high:.3f}]"
 
 
+def gap_cell(gap: dict[str, float]) -> str:
+    return f"{gap['value']:+.4f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+
+
 @pytest.mark.parametrize("data", ["ml-100k", "ml-1m"])
 def test_the_tables_of_whole_comparisons_are_those_of_their_files(data: str) -> None:
     document = read(f"docs/{data}/README.md")
@@ -149,8 +153,7 @@ def test_the_tables_of_whole_comparisons_are_those_of_their_files(data: str) -> 
     for name, found in methods.items():
         cells = [with_interval(found, metric) for metric in ("auc", "uauc")]
         for metric in ("auc", "uauc") if "difference" in found else ():
-            it = found["difference"][metric]
-            cells.append(f"{it['value']:+.4f} [{it['low']:+.3f}, {it['high']:+.3f}]")
+            cells.append(gap_cell(found["difference"][metric]))
         assert document.count(f" | {' | '.join(cells)} |") == 1, name
 
 
@@ -161,10 +164,7 @@ def test_the_figures_of_all_rows_of_ml_1m_are_those_of_their_file() -> None:
     for it in found["methods"].values():
         cells = [with_interval(it, metric) for metric in ("auc", "uauc")]
         for above in ABOVE:
-            gap = it.get(above, {}).get("auc")
-            cells.append(
-                f"{gap['value']:+.4f} [{gap['low']:+.3f}, {gap['high']:+.3f}]" if gap else "-"
-            )
+            cells.append(gap_cell(it[above]["auc"]) if above in it else "-")
         told += f"\n| {it['title']} | {' | '.join(cells)} |\n" in document
     assert told == 10
 
