@@ -14,12 +14,11 @@ from stages.measures.repeats import METRICS
 IN_SLICES = ("mf", STEP_1, "collm_mf", "binmf", OURS)
 SLICES = ("warm", "cold")
 # Paired differences: in the table's JSON and in names of columns, and what the Markdown calls them.
-_GAPS = {
-    "difference": "BinLLM above it",
+_ABOVE = {
     "above_bias": "above user + item bias",
     "above_title_bias": "above user + item + title bias",
 }
-_ABOVE = ("above_bias", "above_title_bias")
+_GAPS = {"difference": "BinLLM above it", **_ABOVE}
 _NONE = "-"
 
 
@@ -166,15 +165,13 @@ def seeds_grid(seeds: dict[str, Any], methods: dict[str, Any]) -> str:
         methods: all rows of the table.
     """
     head = ["several seeds", "seeds", "rows", "AUC, mean ± sd", "UAUC, mean ± sd"]
-    gaps_told = {f"mean_{kind}": f"mean {title}" for kind, title in _GAPS.items() if kind in _ABOVE}
-    head += [f"{title}, {m.upper()}" for title, m in product(gaps_told.values(), METRICS)]
+    head += [f"mean {title}, {m.upper()}" for title, m in product(_ABOVE.values(), METRICS)]
     body = []
     for method, it in seeds["methods"].items():
         spread = [f"{it[m]['mean']:.4f} ± {it[m]['sd']:.4f}" if m in it else _NONE for m in METRICS]
         row = methods[method]
-        gaps = [_gap(row.get(kind, {}).get(m)) for kind, m in product(gaps_told, METRICS)]
-        title = methods[method]["title"]
-        body.append([title, str(it["seeds"]), f"{it['rows']:,}", *spread, *gaps])
+        gaps = [_gap(row.get(f"mean_{kind}", {}).get(m)) for kind, m in product(_ABOVE, METRICS)]
+        body.append([row["title"], str(it["seeds"]), f"{it['rows']:,}", *spread, *gaps])
     return _grid(head, body)
 
 

@@ -75,14 +75,12 @@ def build_table(
         if method != OURS:
             lines[method]["difference"] = difference(ours, found, params.level)
         again = [measured[name] for name in _repetitions(planned, method)]
+        held = {"above": found} | ({"mean_above": mean_of([found, *again])} if again else {})
         for simple in (BIAS, TITLE_BIAS):
-            if simple == method or simple not in measured:
-                continue
-            above = f"above_{simple}"
-            lines[method][above] = difference(found, measured[simple], params.level)
-            if again:
-                mean = mean_of([found, *again])
-                lines[method][f"mean_{above}"] = difference(mean, measured[simple], params.level)
+            if simple != method and simple in measured:
+                for above, it in held.items():
+                    gap = difference(it, measured[simple], params.level)
+                    lines[method][f"{above}_{simple}"] = gap
     return {
         "protocol": {"dataset": dataset, **rows.protocol(params)},
         "chance": chance_levels(rows.uids, rows.labels, params.ndcg_k),
