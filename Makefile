@@ -4,6 +4,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Waiting threads sleep instead of spinning: beside another busy program, training fell from 9 to 2
 # rows per second with spinning.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Packages are compiled as they are imported, and kept so: compiling all of them at once takes longer
+# than to install them.
+unexport PYTHONDONTWRITEBYTECODE
+PIP_INSTALL := .venv/bin/pip install --quiet --no-compile
 
 .PHONY: repro show test lint lock
 
@@ -29,10 +33,10 @@ lock: .venv/installed-dev
 # Without dependencies: the lock has them all, but for torch, which then finds all but itself.
 .venv/installed: requirements.txt requirements-torch.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --no-deps -r requirements.txt
-	.venv/bin/pip install --quiet -r requirements-torch.txt
+	$(PIP_INSTALL) --no-deps -r requirements.txt
+	$(PIP_INSTALL) -r requirements-torch.txt
 	touch $@
 
 .venv/installed-dev: requirements-dev.txt .venv/installed
-	.venv/bin/pip install --quiet --no-deps -r requirements-dev.txt
+	$(PIP_INSTALL) --no-deps -r requirements-dev.txt
 	touch $@

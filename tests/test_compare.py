@@ -41,7 +41,7 @@ from stages.io.tables import (
     read_table,
     write_table,
 )
-from stages.measures.repeats import over_seeds
+from stages.measures.repeats import scores_by_seed
 from stages.measures.scored_rows import read_predictions
 from stages.methods import lightgcn as lightgcn_method
 from tests.changed_params import ROOT, write_params
@@ -333,29 +333,20 @@ def test_further_seeds_are_what_runs_with_those_seeds_find(project: Path, method
         Path(f"data/predictions/{method}.parquet"),
     )
     one = run(method, seed=4, **epochs(method, 1))
-    first = (predictions(method), auc_of(method), uauc_of(method))
-    assert over_seeds(path, read_predictions(scored), 4) is None
+    first = predictions(method)
+    assert list(scores_by_seed(path, read_predictions(scored), 4)) == [4]
     run(method, seed=5, **epochs(method, 1))
-    second = (predictions(method), auc_of(method), uauc_of(method))
+    second = predictions(method)
     assert run(method, seed=4, seeds=2, **epochs(method, 1)) == one
-    assert predictions(method).equals(first[0])
+    assert predictions(method).equals(first)
     further = read_table(path, REPEATS).to_pandas()
     assert further["seed"].tolist() == [5] * 1200
     for name in ("row", "score"):
-        assert further[name].tolist() == second[0][name].tolist()
-    seeds = over_seeds(path, read_predictions(scored), 4)
-    assert seeds is not None and seeds["rows"] == 1200
-    for root, found, expected in zip((4, 5), seeds["runs"], (first, second), strict=True):
-        assert found == {
-            "seed": root,
-            "auc": pytest.approx(expected[1]),
-            "uauc": pytest.approx(expected[2]),
-        }
-    for place, metric in enumerate(("auc", "uauc"), start=1):
-        assert seeds[metric]["mean"] == pytest.approx((first[place] + second[place]) / 2)
-        # the sample's deviation of two values
-        gap = abs(first[place] - second[place])
-        assert seeds[metric]["sd"] == pytest.approx(gap / 2**0.5)
+        assert further[name].tolist() == second[name].tolist()
+    by_seed = scores_by_seed(path, read_predictions(scored), 4)
+    assert list(by_seed) == [4, 5]
+    for found, expected in zip(by_seed.values(), (first, second), strict=True):
+        assert found.tolist() == expected.sort_values("row")["score"].tolist()
 
 
 def test_cost_and_facts_of_a_row_stand_apart(project: Path) -> None:

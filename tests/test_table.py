@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
-from sklearn.metrics import roc_auc_score
 
 from stages import evaluate as stage
 from stages.io import paths
@@ -19,7 +18,7 @@ from stages.io.tables import INTERACTIONS, REPEATS, read_table, write_json, writ
 from stages.measures.layout import markdown
 from stages.measures.planned import PlannedRow, read_rows, rows_as_json
 from stages.measures.quality import Evaluate
-from stages.measures.repeats import over_seeds
+from stages.measures.repeats import scores_by_seed
 from stages.measures.scored_rows import read_predictions
 from stages.measures.seeds_table import across_seeds
 from stages.measures.table import FEWEST_USERS, relative_improvement, whole_table
@@ -474,6 +473,8 @@ def test_seeds_stand_below_the_table_where_methods_ran_more_than_once() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_further_seeds_are_measured_from_their_scores_of_all_test_rows() -> None:
+    write_row("bias", predictions("mf").assign(score=0.0))
+    write_plan(["bias", *SHOWN], "ml-1m")
     expected = {}
     for method, sign in (("mf", 1), ("binmf", -1)):
         scored = predictions(method)
@@ -489,6 +490,9 @@ def test_further_seeds_are_measured_from_their_scores_of_all_test_rows() -> None
             values = [run[metric] for run in expected[method]]
             assert it[metric]["mean"] == pytest.approx(np.mean(values))
             assert it[metric]["sd"] == pytest.approx(np.std(values, ddof=1))
+            above = it["above_bias"][metric]  # which ranks like a coin here
+            assert above["value"] == pytest.approx(np.mean(values) - 0.5)
+            assert above["low"] < above["value"] < above["high"]
     for metric in ("auc", "uauc"):
         pairs = zip(*(expected[method] for method in ("mf", "binmf")), strict=True)
         above = [one[metric] > other[metric] for one, other in pairs]
@@ -510,9 +514,9 @@ def test_a_variant_of_another_seed_stands_among_the_seeds_and_in_no_line() -> No
     ]
     write_json(rows_as_json(planned), paths.PLANNED_ROWS)
     found = table()
-    above = found["methods"]["codes"].pop("mean_above_bias")
     assert found["methods"] == before["methods"]
     (method, it), *others = found["seeds"]["methods"].items()
+    above = it["above_bias"]
     assert (method, it["seeds"], it["rows"], others) == ("codes", 2, 280, [])
     bias = before["methods"]["bias"]
     for metric in ("auc", "uauc"):
@@ -538,13 +542,10 @@ def test_a_seed_s_run_is_what_its_scores_say_whatever_their_order() -> None:
     path = paths.repeats("mf")
     shuffled = read_table(path, REPEATS).to_pandas().sample(frac=1, random_state=3)
     write_table(shuffled, path, REPEATS)
-    found = over_seeds(path, read_predictions(paths.predictions("mf")), 1)
-    assert found is not None and [run["seed"] for run in found["runs"]] == [1, 7]
-    of_first = roc_auc_score(scored["label"], scored["score"])
-    assert [run["auc"] for run in found["runs"]] == [
-        pytest.approx(of_first),
-        pytest.approx(1 - of_first),
-    ]
+    found = scores_by_seed(path, read_predictions(paths.predictions("mf")), 1)
+    first = scored.sort_values("row")["score"]
+    assert list(found) == [1, 7]
+    assert found[1].tolist() == first.tolist() and found[7].tolist() == (-first).tolist()
 
 
 @pytest.mark.usefixtures("folder")

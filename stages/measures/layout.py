@@ -168,11 +168,15 @@ def seeds_grid(seeds: dict[str, Any], methods: dict[str, Any]) -> str:
     head += [f"mean {title}, {m.upper()}" for title, m in product(_ABOVE.values(), METRICS)]
     body = []
     for method, it in seeds["methods"].items():
-        spread = [f"{it[m]['mean']:.4f} ± {it[m]['sd']:.4f}" if m in it else _NONE for m in METRICS]
-        row = methods[method]
-        gaps = [_gap(row.get(f"mean_{kind}", {}).get(m)) for kind, m in product(_ABOVE, METRICS)]
-        body.append([row["title"], str(it["seeds"]), f"{it['rows']:,}", *spread, *gaps])
+        spread = [_spread(it.get(m)) for m in METRICS]
+        gaps = [_gap(it.get(kind, {}).get(m)) for kind, m in product(_ABOVE, METRICS)]
+        title = methods[method]["title"]
+        body.append([title, str(it["seeds"]), f"{it['rows']:,}", *spread, *gaps])
     return _grid(head, body)
+
+
+def _spread(found: dict[str, float] | None) -> str:
+    return f"{found['mean']:.4f} ± {found['sd']:.4f}" if found else _NONE
 
 
 def _order_grid(seeds: dict[str, Any], methods: dict[str, Any]) -> str:

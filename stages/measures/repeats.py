@@ -12,57 +12,77 @@ from numpy.typing import NDArray
 
 from stages.io.errors import InputError
 from stages.io.tables import REPEATS, read_table
-from stages.measures.slices import sliced_metrics
+from stages.measures.quality import Evaluate, Measured, difference, mean_of, measure_scores
 
 METRICS = ("auc", "uauc")
 
 
-def over_seeds(path: Path, scored: pa.Table, seed: int) -> dict[str, Any] | None:
-    """Measures a row's scores under its first root seed and under further ones.
+def scores_by_seed(path: Path, scored: pa.Table, seed: int) -> dict[int, NDArray]:
+    """Reads a row's scores under its first root seed and under further ones.
 
     Each repetition is what a run of the pipeline with that root seed would find; of methods with an
     LLM, with the first seed's test rows, vectors and step 1.
 
     Args:
         path: the row's scores under further seeds.
-        scored: its scores under the first seed: row, uid, label and score, by ascending row.
+        scored: its scores under the first seed, by ascending row.
         seed: the first seed.
 
     Returns:
-        `rows`; `runs`, one entry per seed with seed, auc and uauc; and mean and sd (of the sample)
-        of auc and of uauc. None where there is one seed only.
+        Root seed -> (n,) scores in the order of `scored`, the first seed's first.
 
     Raises:
         InputError: the file is missing, or holds scores of other rows.
     """
     further = read_table(path, REPEATS)
-    if not len(further):
-        return None
     scores = {seed: scored["score"].to_numpy()}
     for other in pc.unique(further["seed"]).to_pylist():
         again = further.filter(pc.equal(further["seed"], other)).sort_by("row")
         if not np.array_equal(again["row"].to_numpy(), scored["row"].to_numpy()):
             raise InputError(f"{path}: seed {other} scored other rows; run `dvc repro`")
         scores[other] = again["score"].to_numpy()
-    return over_scores(scored["uid"].to_numpy(), scored["label"].to_numpy(), scores)
+    return scores
 
 
-def over_scores(uids: NDArray, labels: NDArray, scores: Mapping[int, NDArray]) -> dict[str, Any]:
-    """Measures scores of the same rows under several seeds; returns what `over_seeds` does.
+def over_seeds(
+    uids: NDArray,
+    labels: NDArray,
+    scores: Mapping[int, NDArray],
+    simplest: Mapping[str, NDArray],
+    *,
+    draws: NDArray,
+    params: Evaluate,
+) -> dict[str, Any]:
+    """Measures a row's scores of the same test rows under several seeds.
 
     Args:
         uids: (n,) users.
         labels: (n,) 0 or 1.
         scores: root seed -> (n,) scores; two seeds at least.
+        simplest: method -> (n,) scores of what the row is held against.
+        draws: (replicates, users); see `stages.measures.bootstrap.draw_users`.
+        params: how scores are measured.
+
+    Returns:
+        `rows`; `runs`, one entry per seed with seed, auc and uauc; mean and sd (of the sample) of
+        auc and of uauc; and for each of `simplest` `above_<method>`, the mean less the method's,
+        with a paired interval over users. An undefined value is None.
     """
-    runs = []
-    for root, values in scores.items():
-        found = sliced_metrics(uids, labels, values, {})
-        runs.append({"seed": root, **{metric: found[metric] for metric in METRICS}})
+
+    def measured(values: NDArray) -> Measured:
+        return measure_scores(uids, labels, values, slices={}, draws=draws, params=params)
+
+    runs = {root: measured(values) for root, values in scores.items()}
+    figures = {root: {m: run.quality[m] for m in METRICS} for root, run in runs.items()}
+    mean = mean_of([*runs.values()])
     return {
         "rows": len(uids),
-        "runs": runs,
-        **{metric: _spread([run[metric] for run in runs]) for metric in METRICS},
+        "runs": [{"seed": root, **it} for root, it in figures.items()],
+        **{metric: _spread([it[metric] for it in figures.values()]) for metric in METRICS},
+        **{
+            f"above_{name}": difference(mean, measured(values), params.level)
+            for name, values in simplest.items()
+        },
     }
 
 

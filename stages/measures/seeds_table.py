@@ -14,20 +14,11 @@ def across_seeds(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         found: method -> what `stages.measures.repeats.over_seeds` returned, in the table's order.
 
     Returns:
-        `methods`: for each the number of seeds, rows, runs (seed, auc, uauc), and mean and sd of
-        auc and uauc. `order`: auc and uauc, under `one`, then `other`: the share of seeds in which
-        `one` is higher (a tie counts half); only for pairs fitted under the same seeds and measured
-        on the same rows.
+        `methods`: for each the number of `seeds`, and what was found. `order`: auc and uauc, under
+        `one`, then `other`: the share of seeds in which `one` is higher (a tie counts half); only
+        for pairs fitted under the same seeds and measured on the same rows.
     """
-    methods = {
-        method: {
-            "seeds": len(seeds["runs"]),
-            "rows": seeds["rows"],
-            "runs": seeds["runs"],
-            **{metric: seeds[metric] for metric in METRICS if metric in seeds},
-        }
-        for method, seeds in found.items()
-    }
+    methods = {method: {"seeds": len(seeds["runs"]), **seeds} for method, seeds in found.items()}
     order: dict[str, Any] = {metric: {} for metric in METRICS}
     for one, other in combinations(found, 2):
         if _protocol(found[one]) != _protocol(found[other]):
@@ -46,7 +37,7 @@ def _protocol(seeds: Mapping[str, Any]) -> tuple[int, list[int]]:
 def _share_above(
     ones: list[dict[str, Any]], others: list[dict[str, Any]], metric: str
 ) -> float | None:
-    if any(metric not in run for run in (*ones, *others)):
+    if any(run[metric] is None for run in (*ones, *others)):
         return None
     pairs = [(one[metric], other[metric]) for one, other in zip(ones, others, strict=True)]
     return sum((one > other) + (one == other) / 2 for one, other in pairs) / len(pairs)

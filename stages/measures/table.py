@@ -1,7 +1,7 @@
 """The table: each method on the same test rows, held against BinLLM and against plain biases."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,14 @@ from stages.io.paths import TEST_ROWS, predictions, repeats
 from stages.io.seeds import generator
 from stages.measures.bootstrap import bootstrap, draw_users, interval
 from stages.measures.planned import BIAS, OURS, TITLE_BIAS, PlannedRow, RowFacts, read_facts
-from stages.measures.quality import Evaluate, chance_levels, difference, mean_of
-from stages.measures.repeats import over_scores, over_seeds
+from stages.measures.quality import Evaluate, chance_levels, difference
+from stages.measures.repeats import over_seeds, scores_by_seed
 from stages.measures.scored_rows import ScoredRows, read_predictions, read_scored_rows
 from stages.measures.seeds_table import across_seeds
 
 FEWEST_USERS = 10
+# What every row is held against: no taste in them.
+SIMPLEST = (BIAS, TITLE_BIAS)
 
 
 def build_table(
@@ -26,12 +28,12 @@ def build_table(
     *,
     dataset: str,
     params: Evaluate,
-    rng: np.random.Generator,
+    draws: NDArray,
 ) -> dict[str, Any]:
     """Measures all rows of the table on the same test rows and the same draws of users.
 
-    Users are drawn once and the same draws are used for every method, so that an interval of a
-    difference is a paired one: what makes a draw of users easy or hard cancels out.
+    The same draws are used for every method, so that an interval of a difference is a paired one:
+    what makes a draw of users easy or hard cancels out.
 
     Args:
         rows: the test rows, with every method's scores under its name.
@@ -39,18 +41,16 @@ def build_table(
         facts: what their own stages know of them.
         dataset: the data set's name.
         params: how scores are measured.
-        rng: source of the draws.
+        draws: (replicates, users); see `stages.measures.bootstrap.draw_users`.
 
     Returns:
         `protocol`; `chance`, what a random order gives, by metric; `methods`, each with title,
         kind, auc, uauc, uauc_users, rows, seen, warm, cold (with users and intervals), further
         metrics, intervals, scored_rows, difference (BinLLM - it, paired), above_bias and
-        above_title_bias (it - bias, paired; where that is in the table), mean_above_bias and
-        mean_above_title_bias (the same of the mean over seeds, where it has repetitions),
-        relative_improvement (of BinLLM over it), valid_auc,
-        parameters, tokens (of a prompt), seconds and published. An undefined value is None.
+        above_title_bias (it - bias, paired; where that is in the table), relative_improvement (of
+        BinLLM over it), valid_auc, parameters, tokens (of a prompt), seconds and published. An
+        undefined value is None.
     """
-    draws = draw_users(rows.uids, params.replicates, rng)
     measured = rows.measured(draws, params)
     ours, lines = measured[OURS], {}
     for method, found in measured.items():
@@ -74,13 +74,10 @@ def build_table(
         }
         if method != OURS:
             lines[method]["difference"] = difference(ours, found, params.level)
-        again = [measured[name] for name in _repetitions(planned, method)]
-        held = {"above": found} | ({"mean_above": mean_of([found, *again])} if again else {})
-        for simple in (BIAS, TITLE_BIAS):
+        for simple in SIMPLEST:
             if simple != method and simple in measured:
-                for above, it in held.items():
-                    gap = difference(it, measured[simple], params.level)
-                    lines[method][f"{above}_{simple}"] = gap
+                gap = difference(found, measured[simple], params.level)
+                lines[method][f"above_{simple}"] = gap
     return {
         "protocol": {"dataset": dataset, **rows.protocol(params)},
         "chance": chance_levels(rows.uids, rows.labels, params.ndcg_k),
@@ -105,29 +102,32 @@ def whole_table(
     variants = [name for name, row in planned.items() if row.kind == "variant"]
     rows = read_scored_rows(files, TEST_ROWS, reference=OURS, alike=variants)
     facts = {name: read_facts(name) for name, row in planned.items() if not row.repeats}
-    rng = generator(seed, "evaluate")
-    table = build_table(rows, planned, facts, dataset=dataset, params=params, rng=rng)
+    draws = draw_users(rows.uids, params.replicates, generator(seed, "evaluate"))
+    table = build_table(rows, planned, facts, dataset=dataset, params=params, draws=draws)
     several: dict[str, Any] = {}
     for name, line in table["methods"].items():
+        its_rows, its_draws = rows, draws
         if line["scored_rows"] > len(rows.uids):
+            simplest = {it: files[it] for it in SIMPLEST if it in files}
+            of_it = {OURS: files[name], **simplest}
+            its_rows = read_scored_rows(of_it, TEST_ROWS, reference=OURS)
             # One stream for all methods: the same users are drawn, so that methods can be paired.
-            rng = generator(seed, "compare")
-            line["all_rows"] = on_all_rows(files[name], TEST_ROWS, params=params, rng=rng)
-        again = _repetitions(planned, name)
-        if planned[name].kind != "variant":
-            runs = over_seeds(repeats(name), read_predictions(files[name]), seed)
-            several |= {name: runs} if runs else {}
-        elif again:
+            its_draws = draw_users(its_rows.uids, params.replicates, generator(seed, "compare"))
+            line["all_rows"] = on_all_rows(its_rows, its_draws, params)
+        if planned[name].kind == "variant":
             scores = {seed: rows.scores[name]}
-            scores |= {planned[other].seed or 0: rows.scores[other] for other in again}
-            several[name] = over_scores(rows.uids, rows.labels, scores)
+            for other, row in planned.items():
+                if row.repeats == name and row.seed is not None:
+                    scores[row.seed] = rows.scores[other]
+        else:
+            scores = scores_by_seed(repeats(name), read_predictions(files[name]), seed)
+        if len(scores) > 1:
+            held = {it: its_rows.scores[it] for it in SIMPLEST if it in files and it != name}
+            several[name] = over_seeds(
+                its_rows.uids, its_rows.labels, scores, held, draws=its_draws, params=params
+            )
     table["seeds"] = across_seeds(several) if several else None
     return rows, table
-
-
-def _repetitions(planned: Mapping[str, PlannedRow], name: str) -> list[str]:
-    """Returns the variants that are one of the table's lines under other seeds."""
-    return [other for other, row in planned.items() if row.repeats == name]
 
 
 def recorded(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,24 +173,20 @@ def distinct_codes(quality: Mapping[str, Any]) -> int:
     return round(users["distinct"] * users["codes"])
 
 
-def on_all_rows(
-    path: Path, test_rows: Path, *, params: Evaluate, rng: np.random.Generator
-) -> dict[str, Any]:
+def on_all_rows(rows: ScoredRows, draws: NDArray, params: Evaluate) -> dict[str, Any]:
     """Measures a method on all rows it has scored, which may be more than BinLLM has.
 
     Args:
-        path: its predictions.
-        test_rows: the test set's table.
+        rows: these rows, its scores under BinLLM's name.
+        draws: (replicates, users); see `stages.measures.bootstrap.draw_users`.
         params: how scores are measured.
-        rng: source of the draws of users.
 
     Returns:
         What is measured of them, and `chance`, what a random order of them gives.
     """
-    rows = read_scored_rows({OURS: path}, test_rows, reference=OURS)
-    draws = draw_users(rows.uids, params.replicates, rng)
+    of_it = replace(rows, scores={OURS: rows.scores[OURS]})
     chance = chance_levels(rows.uids, rows.labels, params.ndcg_k)
-    return {**rows.measured(draws, params)[OURS].quality, "chance": chance}
+    return {**of_it.measured(draws, params)[OURS].quality, "chance": chance}
 
 
 def relative_improvement(ours: Mapping[str, Any], other: Mapping[str, Any]) -> float | None:
