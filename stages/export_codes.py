@@ -21,7 +21,7 @@ from stages.io.tables import (
     read_table,
     write_table,
 )
-from stages.prompts.newcomers import Newcomers
+from stages.prompts.newcomers import write_liked
 
 SIDES = {"users": ("uid", USERS, USER_CODES), "items": ("iid", ITEMS, ITEM_CODES)}
 
@@ -42,7 +42,7 @@ def main(codes: str) -> None:
         write_table(of_rows.teacher_table(), folder / "teacher.parquet", TEACHER)
         if liked is not None:
             history = read_json(source.with_name("codes.json"))["history"]
-            Newcomers(liked, history, "digits").write(folder)
+            write_liked(folder, liked, history)
 
 
 if __name__ == "__main__":

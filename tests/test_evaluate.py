@@ -29,10 +29,10 @@ from stages.measures.bootstrap import bootstrap, draw_users, drawn_means, interv
 from stages.measures.layout import IN_SLICES
 from stages.measures.metrics.ndcg import user_ndcgs
 from stages.measures.metrics.uauc import user_aucs
-from stages.measures.planned import OURS
 from stages.measures.plots import MOST_POINTS, roc_curve, roc_points
 from stages.measures.quality import Evaluate
-from stages.measures.scored_rows import ScoredRows, read_scored_rows
+from stages.measures.scored_rows import ScoredRows
+from stages.measures.seeds_table import all_rows_of
 from stages.measures.summary import summary_table
 from stages.measures.table import on_all_rows
 from tests import published as paper
@@ -148,10 +148,8 @@ def test_a_method_that_scored_more_rows_is_measured_on_all_of_them_too() -> None
 
 
 def test_all_rows_are_sliced_by_seen_and_warm(folder: Path, test_rows: pd.DataFrame) -> None:
-    params, files = load_section(Evaluate, "evaluate"), {OURS: paths.predictions("binmf")}
-    rows = read_scored_rows(files, paths.TEST_ROWS, reference=OURS)
-    draws = draw_users(rows.uids, params.replicates, generator(1, "compare"))
-    found = on_all_rows(rows, draws, params)
+    params = load_section(Evaluate, "evaluate")
+    found = on_all_rows("binmf", *all_rows_of("binmf", params, 1), params)
     scored = predictions("binmf")
     parts = {"seen": test_rows["seen"], "warm": test_rows["warm"], "cold": ~test_rows["seen"]}
     for name, part in parts.items():

@@ -508,16 +508,19 @@ def test_a_variant_of_another_seed_stands_among_the_seeds_and_in_no_line() -> No
     before = table()
     again = scored.assign(score=scored["score"] + rng.normal(size=len(scored)))
     write_row("codes_2", again.sample(frac=1, random_state=2))
+    write_predictions("text_2", again)
     planned = [
         *read_rows(paths.PLANNED_ROWS).values(),
         PlannedRow("codes_2", "BinLLM, codes 2", "variant", seed=0, repeats="codes"),
+        PlannedRow("text_2", "TALLRec, text 2", "variant", seed=2, repeats="text"),
     ]
     write_json(rows_as_json(planned), paths.PLANNED_ROWS)
     found = table()
     assert found["methods"] == before["methods"]
-    (method, it), *others = found["seeds"]["methods"].items()
-    above = it["above_bias"]
-    assert (method, it["seeds"], it["rows"], others) == ("codes", 2, 280, [])
+    text_only, it = (found["seeds"]["methods"].pop(method) for method in ("text", "codes"))
+    above, gap = it["above_bias"], text_only["difference"]
+    assert not found["seeds"]["methods"] and "difference" not in it
+    assert (it["seeds"], it["rows"]) == (text_only["seeds"], text_only["rows"]) == (2, 280)
     bias = before["methods"]["bias"]
     for metric in ("auc", "uauc"):
         runs = [by_scikit_learn(run, k=5)[metric] for run in (scored, again)]
@@ -526,8 +529,13 @@ def test_a_variant_of_another_seed_stands_among_the_seeds_and_in_no_line() -> No
         assert it[metric]["mean"] == pytest.approx(np.mean(runs))
         assert above[metric]["value"] == pytest.approx(np.mean(runs) - bias[metric])
         assert above[metric]["low"] < above[metric]["value"] < above[metric]["high"]
+        # Of two seeds one has the same scores in both: half of the gap is the other's.
+        other = by_scikit_learn(predictions("text"), k=5)[metric]
+        assert gap[metric]["value"] == pytest.approx((runs[0] - other) / 2)
     assert f"| BinLLM | 2 | 280 | {it['auc']['mean']:.4f} ± " in text()
     assert f" | {above['auc']['value']:+.4f} [" in text().split("several seeds")[1]
+    assert f"| TALLRec | 2 | 280 | {text_only['auc']['mean']:.4f} ± " in text()
+    assert f" | {gap['auc']['value']:+.4f} [" in text().split("several seeds")[1]
     assert "BinLLM, codes 2" not in text() + Path("metrics/plots/roc.csv").read_text()
     refused = r"data/predictions/codes_2\.parquet: "
     write_row("codes_2", again[1:])

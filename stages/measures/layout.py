@@ -165,11 +165,11 @@ def seeds_grid(seeds: dict[str, Any], methods: dict[str, Any]) -> str:
         methods: all rows of the table.
     """
     head = ["several seeds", "seeds", "rows", "AUC, mean ± sd", "UAUC, mean ± sd"]
-    head += [f"mean {title}, {m.upper()}" for title, m in product(_ABOVE.values(), METRICS)]
+    head += [f"{title}, mean {m.upper()}" for title, m in product(_GAPS.values(), METRICS)]
     body = []
     for method, it in seeds["methods"].items():
         spread = [_spread(it.get(m)) for m in METRICS]
-        gaps = [_gap(it.get(kind, {}).get(m)) for kind, m in product(_ABOVE, METRICS)]
+        gaps = [_gap(it.get(kind, {}).get(m)) for kind, m in product(_GAPS, METRICS)]
         title = methods[method]["title"]
         body.append([title, str(it["seeds"]), f"{it['rows']:,}", *spread, *gaps])
     return _grid(head, body)

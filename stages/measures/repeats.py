@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stages.io.errors import InputError
 from stages.io.tables import REPEATS, read_table
-from stages.measures.quality import Evaluate, Measured, difference, mean_of, measure_scores
+from stages.measures.quality import Measured, difference
 
 METRICS = ("auc", "uauc")
 
@@ -45,44 +45,26 @@ def scores_by_seed(path: Path, scored: pa.Table, seed: int) -> dict[int, NDArray
 
 
 def over_seeds(
-    uids: NDArray,
-    labels: NDArray,
-    scores: Mapping[int, NDArray],
-    simplest: Mapping[str, NDArray],
-    *,
-    draws: NDArray,
-    params: Evaluate,
+    runs: Mapping[int, Measured], held: Mapping[str, tuple[Measured, Measured]], level: float
 ) -> dict[str, Any]:
-    """Measures a row's scores of the same test rows under several seeds.
+    """Sums up a row's scores of the same test rows under several seeds.
 
     Args:
-        uids: (n,) users.
-        labels: (n,) 0 or 1.
-        scores: root seed -> (n,) scores; two seeds at least.
-        simplest: method -> (n,) scores of what the row is held against.
-        draws: (replicates, users); see `stages.measures.bootstrap.draw_users`.
-        params: how scores are measured.
+        runs: root seed -> what was measured of its scores; two seeds at least.
+        held: name of a difference -> the two whose difference it is, measured on the same draws.
+        level: share of draws within an interval.
 
     Returns:
         `rows`; `runs`, one entry per seed with seed, auc and uauc; mean and sd (of the sample) of
-        auc and of uauc; and for each of `simplest` `above_<method>`, the mean less the method's,
-        with a paired interval over users. An undefined value is None.
+        auc and of uauc; and the differences, with a paired interval over users. An undefined value
+        is None.
     """
-
-    def measured(values: NDArray) -> Measured:
-        return measure_scores(uids, labels, values, slices={}, draws=draws, params=params)
-
-    runs = {root: measured(values) for root, values in scores.items()}
     figures = {root: {m: run.quality[m] for m in METRICS} for root, run in runs.items()}
-    mean = mean_of([*runs.values()])
     return {
-        "rows": len(uids),
+        "rows": next(iter(runs.values())).quality["rows"],
         "runs": [{"seed": root, **it} for root, it in figures.items()],
         **{metric: _spread([it[metric] for it in figures.values()]) for metric in METRICS},
-        **{
-            f"above_{name}": difference(mean, measured(values), params.level)
-            for name, values in simplest.items()
-        },
+        **{name: difference(one, other, level) for name, (one, other) in held.items()},
     }
 
 

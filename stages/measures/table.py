@@ -1,24 +1,20 @@
 """The table: each method on the same test rows, held against BinLLM and against plain biases."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.io.paths import TEST_ROWS, predictions, repeats
+from stages.io.paths import TEST_ROWS, predictions
 from stages.io.seeds import generator
 from stages.measures.bootstrap import bootstrap, draw_users, interval
-from stages.measures.planned import BIAS, OURS, TITLE_BIAS, PlannedRow, RowFacts, read_facts
+from stages.measures.planned import BIAS, OURS, SIMPLEST, PlannedRow, RowFacts, read_facts
 from stages.measures.quality import Evaluate, chance_levels, difference
-from stages.measures.repeats import over_seeds, scores_by_seed
-from stages.measures.scored_rows import ScoredRows, read_predictions, read_scored_rows
-from stages.measures.seeds_table import across_seeds
+from stages.measures.scored_rows import ScoredRows, read_scored_rows
+from stages.measures.seeds_table import all_rows_of, table_of_seeds
 
 FEWEST_USERS = 10
-# What every row is held against: no taste in them.
-SIMPLEST = (BIAS, TITLE_BIAS)
 
 
 def build_table(
@@ -104,29 +100,11 @@ def whole_table(
     facts = {name: read_facts(name) for name, row in planned.items() if not row.repeats}
     draws = draw_users(rows.uids, params.replicates, generator(seed, "evaluate"))
     table = build_table(rows, planned, facts, dataset=dataset, params=params, draws=draws)
-    several: dict[str, Any] = {}
     for name, line in table["methods"].items():
-        its_rows, its_draws = rows, draws
         if line["scored_rows"] > len(rows.uids):
-            simplest = {it: files[it] for it in SIMPLEST if it in files}
-            of_it = {OURS: files[name], **simplest}
-            its_rows = read_scored_rows(of_it, TEST_ROWS, reference=OURS)
-            # One stream for all methods: the same users are drawn, so that methods can be paired.
-            its_draws = draw_users(its_rows.uids, params.replicates, generator(seed, "compare"))
-            line["all_rows"] = on_all_rows(its_rows, its_draws, params)
-        if planned[name].kind == "variant":
-            scores = {seed: rows.scores[name]}
-            for other, row in planned.items():
-                if row.repeats == name and row.seed is not None:
-                    scores[row.seed] = rows.scores[other]
-        else:
-            scores = scores_by_seed(repeats(name), read_predictions(files[name]), seed)
-        if len(scores) > 1:
-            held = {it: its_rows.scores[it] for it in SIMPLEST if it in files and it != name}
-            several[name] = over_seeds(
-                its_rows.uids, its_rows.labels, scores, held, draws=its_draws, params=params
-            )
-    table["seeds"] = across_seeds(several) if several else None
+            its_rows, its_draws = all_rows_of(name, params, seed)
+            line["all_rows"] = on_all_rows(name, its_rows, its_draws, params)
+    table["seeds"] = table_of_seeds(rows, draws, planned, params, seed)
     return rows, table
 
 
@@ -173,20 +151,20 @@ def distinct_codes(quality: Mapping[str, Any]) -> int:
     return round(users["distinct"] * users["codes"])
 
 
-def on_all_rows(rows: ScoredRows, draws: NDArray, params: Evaluate) -> dict[str, Any]:
+def on_all_rows(method: str, rows: ScoredRows, draws: NDArray, params: Evaluate) -> dict[str, Any]:
     """Measures a method on all rows it has scored, which may be more than BinLLM has.
 
     Args:
-        rows: these rows, its scores under BinLLM's name.
+        method: its name.
+        rows: these rows, with its scores.
         draws: (replicates, users); see `stages.measures.bootstrap.draw_users`.
         params: how scores are measured.
 
     Returns:
         What is measured of them, and `chance`, what a random order of them gives.
     """
-    of_it = replace(rows, scores={OURS: rows.scores[OURS]})
     chance = chance_levels(rows.uids, rows.labels, params.ndcg_k)
-    return {**of_it.measured(draws, params)[OURS].quality, "chance": chance}
+    return {**rows.measured(draws, params)[method].quality, "chance": chance}
 
 
 def relative_improvement(ours: Mapping[str, Any], other: Mapping[str, Any]) -> float | None:

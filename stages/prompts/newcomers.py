@@ -54,14 +54,15 @@ class Newcomers:
             raise InputError(f"{path}: expected vectors of one length for iid 0, 1, 2, …")
         return cls(np.array(vectors, dtype=np.float32), history, form)
 
-    def write(self, folder: Path) -> None:
-        """Writes all but the form."""
-        table = {"iid": range(len(self.vectors)), "vector": list(self.vectors)}
-        write_table(pa.table(table, LIKED), folder / VECTORS, LIKED)
-        write_json({"history": self.history}, folder / FACTS)
-
     def code(self, liked: Sequence[int]) -> str:
         """Returns the text of the code of who liked these items, one at least, oldest first."""
         recent = self.vectors[list(liked)[-self.history :]]
         vector = recent.sum(axis=0) / np.sqrt(len(recent)) + self.vectors[0]
         return WRITTEN[self.form](pack_rows(vector[None] > 0)[0])
+
+
+def write_liked(folder: Path, vectors: NDArray[np.float32], history: int) -> None:
+    """Writes what `Newcomers.read` reads; codes may be written in any form from it."""
+    table = {"iid": range(len(vectors)), "vector": list(vectors)}
+    write_table(pa.table(table, LIKED), folder / VECTORS, LIKED)
+    write_json({"history": history}, folder / FACTS)

@@ -22,7 +22,7 @@ from stages.llm.params import Score, Scoring
 from stages.llm.partial_scores import read_score
 from stages.llm.variants import variant_entry
 from stages.prompts.content import Content, read_content
-from stages.prompts.newcomers import VECTORS, Newcomers
+from stages.prompts.newcomers import VECTORS, Newcomers, write_liked
 from stages.prompts.settings import PromptSettings, prompt_settings
 from stages.prompts.text import UNKNOWN
 from stages.prompts.tokenizer import prompt_limit
@@ -139,7 +139,7 @@ class Catalogue:
         said |= {"token_budget": self.token_budget, "content": content}
         if self.newcomers is not None:
             said["newcomers"] = self.newcomers.form
-            self.newcomers.write(folder)
+            write_liked(folder, self.newcomers.vectors, self.newcomers.history)
         text = json.dumps(said, indent=1, ensure_ascii=False)
         (folder / CATALOGUE).write_text(text + "\n", encoding="utf-8")
         items = {"iid": self.items.number, "source_id": self.items.source.to_pylist()}
