@@ -4,8 +4,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Waiting threads sleep instead of spinning: beside another busy program, training fell from 9 to 2
 # rows per second with spinning.
 export OMP_WAIT_POLICY ?= PASSIVE
-# Packages are compiled as they are imported, and kept so: compiling all of them at once takes longer
-# than to install them.
+# Packages are compiled as they are imported, and kept so: to compile all of them at once takes as
+# long as to install them.
 unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := .venv/bin/pip install --quiet --no-compile
 
