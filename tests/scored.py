@@ -89,12 +89,14 @@ def outputs() -> list[Path]:
 
 
 def by_scikit_learn(scored: pd.DataFrame, k: int) -> dict[str, Any]:
-    """Returns rows, auc, uauc, uauc_users and ndcg (of k places) of rows with scores."""
+    """Returns rows, auc, uauc, uauc_users, gauc and ndcg (of k places) of rows with scores."""
     both = [user for _, user in scored.groupby("uid") if user["label"].nunique() == 2]
+    aucs = [roc_auc_score(user["label"], user["score"]) for user in both]
     return {
         "rows": len(scored),
         "auc": roc_auc_score(scored["label"], scored["score"]),
-        "uauc": np.mean([roc_auc_score(user["label"], user["score"]) for user in both]),
+        "uauc": np.mean(aucs),
         "uauc_users": len(both),
+        "gauc": np.average(aucs, weights=[len(user) for user in both]),
         "ndcg": np.mean([ndcg_score([user["label"]], [user["score"]], k=k) for user in both]),
     }

@@ -24,17 +24,17 @@ from stages.io.errors import InputError
 from stages.io.params import load_section
 from stages.io.seeds import generator
 from stages.io.tables import PREDICTIONS, write_json, write_table
-from stages.measures import metrics
-from stages.measures.bootstrap import bootstrap, draw_users, drawn_means, interval
+from stages.measures import user_metrics as metrics_of_users
+from stages.measures.bootstrap import bootstrap, draw_users, interval
 from stages.measures.layout import IN_SLICES
-from stages.measures.metrics.ndcg import user_ndcgs
 from stages.measures.metrics.uauc import user_aucs
 from stages.measures.plots import MOST_POINTS, roc_curve, roc_points
-from stages.measures.quality import Evaluate
+from stages.measures.quality import METRICS, Evaluate
 from stages.measures.scored_rows import ScoredRows
 from stages.measures.seeds_table import all_rows_of
 from stages.measures.summary import summary_table
 from stages.measures.table import on_all_rows
+from stages.measures.user_metrics import UserMetric, user_metrics
 from tests import published as paper
 from tests.scored import (
     FACTS,
@@ -136,13 +136,12 @@ def test_a_method_that_scored_more_rows_is_measured_on_all_of_them_too() -> None
     # On draws of all 60 users, the same for every such method.
     uids, labels, scores = (scored[name].to_numpy() for name in ("uid", "label", "score"))
     draws = draw_users(uids, 200, generator(1, "compare"))
-    drawn, ndcgs = bootstrap(uids, labels, scores, draws), user_ndcgs(uids, labels, scores, 5)
-    assert whole["intervals"] == {
-        "auc": interval(drawn.auc),
-        "uauc": interval(drawn.uauc),
-        "ndcg": interval(drawn_means(uids, labels, ndcgs, draws)),
-    }
-    for metric in ("auc", "uauc", "ndcg"):
+    spans = {"auc": interval(bootstrap(uids, labels, scores, draws).auc)}
+    for name, metric in user_metrics().items():
+        values = metric.of_users(uids, labels, scores, 5)
+        spans[name] = interval(metric.drawn(uids, labels, values, draws))
+    assert whole["intervals"] == spans
+    for metric in ("auc", "uauc", "gauc", "ndcg"):
         span = whole["intervals"][metric]
         assert span["low"] < whole[metric] < span["high"]
 
@@ -214,18 +213,21 @@ def test_where_bias_is_planned_the_record_and_the_summary_hold_differences_to_it
     for name in ("text", "codes", "binmf", "wide"):
         assert found[name]["above_bias"] == table[name]["above_bias"]
     printed = capsys.readouterr().out.splitlines()
-    assert max(map(len, printed)) <= 100
+    assert max(map(len, printed)) <= 110
     lines = {line.split("  ")[0]: line for line in printed}
     for title, name in (("BinLLM", "codes"), ("BinMF", "binmf"), ("codes, wide", "wide")):
         gap = table[name]["above_bias"]
         line = lines[f"{title} - bias"]
         assert f"{gap['auc']['value']:+.4f}" in line and f"{gap['uauc']['value']:+.4f}" in line
-    assert printed[-4:] == [
-        'BinLLM ranks better than TALLRec, BinMF, "codes, wide" and bias',
-        "BinMF cannot be told from bias",
-        "codes, wide cannot be told from bias",
-        "Told by the interval of the difference in AUC: above 0, with 0 in it, or below 0",
+    assert printed[-7:-3] == [
+        'By AUC, BinLLM ranks better than TALLRec, BinMF, "codes, wide" and bias',
+        "By AUC, BinMF cannot be told from bias",
+        "By AUC, codes, wide cannot be told from bias",
+        'By GAUC, BinLLM ranks better than TALLRec, BinMF, "codes, wide" and bias',
     ]
+    assert printed[-1] == (
+        "Told by the interval of the difference: above 0, with 0 in it, or below 0"
+    )
     write_row("title_bias", predictions("codes"))
     write_plan(["bias", "title_bias", "binmf", "text", "codes"])
     evaluate()
@@ -275,7 +277,7 @@ def test_equal_scores_differ_by_nothing_in_every_draw() -> None:
     write_predictions("text", predictions("codes"))
     difference = evaluate()["text"]["difference"]
     nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
-    assert difference == {"auc": nothing, "uauc": nothing}
+    assert difference == dict.fromkeys(METRICS, nothing)
 
 
 @pytest.mark.usefixtures("folder")
@@ -406,13 +408,17 @@ def test_the_stage_prints_a_table_that_says_who_is_better(
 ) -> None:
     found = evaluate()
     printed = capsys.readouterr().out
-    assert printed.isascii() and max(map(len, printed.splitlines())) <= 100
+    assert printed.isascii() and max(map(len, printed.splitlines())) <= 110
     assert "280 of 420 rows, 40 of 60 users" in printed
     for method in METHODS:
         assert f"{found[method]['auc']:.4f}" in printed
-        assert f"{found[method]['intervals']['uauc']['low']:.4f}" in printed
+        for metric in ("auc", "uauc", "gauc"):
+            span = found[method]["intervals"][metric]
+            ends = [f"{span[end]:.3f}".removeprefix("0") for end in ("low", "high")]
+            assert f"[{', '.join(ends)}]" in printed
     assert f"{found['text']['difference']['auc']['value']:+.4f}" in printed
-    assert "BinLLM ranks better than TALLRec and BinMF\n" in printed
+    for metric in ("AUC", "GAUC"):
+        assert f"By {metric}, BinLLM ranks better than TALLRec and BinMF\n" in printed
 
 
 @pytest.mark.parametrize(
@@ -424,15 +430,18 @@ def test_the_stage_prints_a_table_that_says_who_is_better(
         (None, None, "has an undefined difference to TALLRec"),
     ],
 )
-def test_the_verdict_follows_the_interval(
-    folder: Path, low: float | None, high: float | None, expected: str
+@pytest.mark.parametrize("metric", ["auc", "gauc"])
+def test_a_verdict_follows_the_interval(
+    folder: Path, metric: str, low: float | None, high: float | None, expected: str
 ) -> None:
     stage.main()
     table = written_table()
     difference = {} if low is None else {"value": 0.0, "low": low, "high": high}
-    table["methods"]["text"]["difference"]["auc"] = difference
-    told = summary_table(table).splitlines()[-2]
-    assert told.startswith("BinLLM ") and expected in told and "BinMF" in told
+    table["methods"]["text"]["difference"][metric] = difference
+    told = {line.split()[1]: line for line in summary_table(table).splitlines()[-3:-1]}
+    assert list(told) == ["AUC,", "GAUC,"] and all("BinMF" in line for line in told.values())
+    assert expected in told[f"{metric.upper()},"]
+    assert all(line.startswith(f"By {name} BinLLM ") for name, line in told.items())
 
 
 @pytest.mark.parametrize("users", [29, 30])
@@ -451,7 +460,7 @@ def test_fewer_than_30_users_get_numbers_but_no_verdict(
         f"No verdict: {users} users, of whom {users} have both labels and count for UAUC; "
         "at least 30 are needed"
     )
-    assert len(verdicts) == (1 if users == 30 else 0)
+    assert len(verdicts) == (2 if users == 30 else 0)
     assert (refusal in printed) == (users == 29)
 
 
@@ -481,10 +490,11 @@ def test_a_further_metric_is_measured_and_stands_in_every_form(
         return np.r_[0.25, np.full(users - 2, 0.375), 0.5]
 
     further = ModuleType("stages.measures.metrics.first")
-    first = metrics.UserMetric("first of {k}", firsts)
+    first = UserMetric("first of {k}", firsts)
     monkeypatch.setattr(further, "METRIC", first, raising=False)
     monkeypatch.setitem(sys.modules, further.__name__, further)
-    monkeypatch.setattr(metrics, "modules_below", lambda package: ["auc", "first", "ndcg", "uauc"])
+    names = ["auc", "first", "gauc", "ndcg", "uauc"]
+    monkeypatch.setattr(metrics_of_users, "modules_below", lambda package: names)
     found = evaluate()
     for method in METHODS:
         assert found[method]["first"] == written_table()["methods"][method]["first"] == 0.375

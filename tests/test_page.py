@@ -157,8 +157,9 @@ def test_the_headline_of_the_page_is_that_of_the_metrics(run: Path) -> None:
 def test_all_plots_are_drawn(run: Path) -> None:
     labels = [of["aria-label"] for tag, of in elements(page(run)) if tag == "svg"]
     assert labels == [
-        *("AUC of all methods", "UAUC of all methods", "ROC on the scored test rows"),
-        *("Warm and cold rows", "Training: validation AUC", "Training: loss"),
+        *("AUC of all methods", "UAUC of all methods", "GAUC of all methods"),
+        *("ROC on the scored test rows", "Warm and cold rows"),
+        *("Training: validation AUC", "Training: loss"),
         *("Bits of BinMF", "What codes cost"),
     ]
     ids = re.findall(r'href="#([^"]+)"', page(run))
@@ -366,7 +367,7 @@ def test_in_a_browser_the_page_fits_a_phone_and_asks_nothing(run: Path, tmp_path
     assert found["requests"] == []
     # Nothing but tables scrolls sideways, and these by themselves.
     assert found["width"] == found["room"] <= 390
-    assert len(found["drawings"]) == 8 and min(found["drawings"]) > 300
+    assert len(found["drawings"]) == 9 and min(found["drawings"]) > 300
     assert found["letters"] >= 9
     assert brightness(found["paper"]) > 0.9 and brightness(found["ink"]) < 0.2
 

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from stages.io.seeds import derived_seed, generator
-from stages.measures.bootstrap import bootstrap, draw_users, drawn_means, interval
-from stages.measures.metrics import user_metrics
+from stages.measures.bootstrap import bootstrap, draw_users, interval
 from stages.measures.metrics.auc import auc
+from stages.measures.metrics.gauc import METRIC as GAUC
 from stages.measures.metrics.ndcg import METRIC as NDCG
-from stages.measures.metrics.ndcg import user_ndcgs
 from stages.measures.metrics.uauc import METRIC as UAUC
 from stages.measures.metrics.uauc import uauc, user_aucs
 from stages.measures.quality import chance_levels
 from stages.measures.slices import sliced_metrics
+from stages.measures.user_metrics import user_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 Rows = tuple[NDArray, NDArray, NDArray]
@@ -62,7 +62,8 @@ def test_uauc_is_the_mean_of_scikit_learns_auc_over_users_with_both_classes(rows
     mean, count = uauc(*rows)
     assert count == len(expected)
     assert mean == (pytest.approx(np.mean(list(expected.values()))) if expected else None)
-    assert UAUC.mean(*rows, 1) == mean  # as a metric of the table
+    # As a metric of the table.
+    assert UAUC.mean(*rows, 1) == (None if mean is None else pytest.approx(mean, abs=1e-12))
 
 
 @given(scored_rows(), st.integers(1, 12))
@@ -104,7 +105,8 @@ def test_the_chance_level_of_ndcg_by_hand() -> None:
     """One liked row of three, two places: a third at each, over 1 for the best order."""
     found = chance_levels(np.ones(3), np.array([0, 1, 0]), 2)
     assert found["ndcg"] == pytest.approx((1 + 1 / np.log2(3)) / 3)
-    assert chance_levels(np.ones(3), np.ones(3), 2) == {"auc": None, "uauc": None, "ndcg": None}
+    undefined = dict.fromkeys(("auc", "uauc", "gauc", "ndcg"))
+    assert chance_levels(np.ones(3), np.ones(3), 2) == undefined
 
 
 @given(scored_rows(), st.integers(0, 2**32 - 1))
@@ -128,10 +130,11 @@ def test_metrics_of_one_class_and_of_no_rows_are_undefined() -> None:
     for labels in (np.zeros(3), np.ones(3)):
         assert auc(labels, scores) is None
         assert uauc(uids, labels, scores) == (None, 0)
-        assert UAUC.mean(uids, labels, scores, 10) is None
-        assert NDCG.mean(uids, labels, scores, 10) is None
+        for metric in (UAUC, GAUC, NDCG):
+            assert metric.mean(uids, labels, scores, 10) is None
     assert auc(EMPTY, EMPTY) is None
     assert uauc(EMPTY, EMPTY, EMPTY) == (None, 0)
+    assert GAUC.mean(EMPTY, EMPTY, EMPTY, 10) is None
     assert NDCG.mean(EMPTY, EMPTY, EMPTY, 10) is None
 
 
@@ -204,14 +207,37 @@ def test_a_replicate_is_the_metric_of_the_drawn_users(rows: Rows, seed: int) -> 
             assert np.isnan(found.uauc[replicate])
 
 
+@given(scored_rows())
+def test_gauc_is_the_mean_of_users_aucs_weighted_by_their_rows(rows: Rows) -> None:
+    both = per_user(*rows)
+    found = GAUC.mean(*rows, 10)
+    if both:
+        aucs = [roc_auc_score(*of_user) for of_user in both.values()]
+        sizes = [len(labels) for labels, _ in both.values()]
+        assert found == pytest.approx(np.average(aucs, weights=sizes), abs=1e-12)
+    else:
+        assert found is None
+
+
+def test_gauc_does_not_follow_what_is_a_users_own_and_counts_long_lists_more() -> None:
+    uids = np.repeat([1, 2], [2, 8])
+    labels = np.array([1, 0, 1, 1, 1, 1, 0, 0, 0, 0])
+    scores = np.r_[0.0, 1.0, np.arange(8.0)[::-1]]  # the first user's upside down
+    for kinder in (0, 100):
+        rows = uids, labels, scores + kinder * (uids == 2)
+        assert uauc(*rows)[0] == 0.5
+        assert GAUC.mean(*rows, 10) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("name", ["uauc", "gauc", "ndcg"])
 @given(scored_rows(), st.integers(1, 5), st.integers(0, 2**32 - 1))
 @settings(max_examples=30)
 def test_a_mean_over_users_is_drawn_as_the_metric_of_the_drawn_users(
-    rows: Rows, k: int, seed: int
+    name: str, rows: Rows, k: int, seed: int
 ) -> None:
     uids, labels, scores = rows
-    draws = draw_users(uids, 4, np.random.default_rng(seed))
-    found = drawn_means(uids, labels, user_ndcgs(*rows, k), draws)
+    draws, metric = draw_users(uids, 4, np.random.default_rng(seed)), user_metrics()[name]
+    found = metric.drawn(uids, labels, metric.of_users(*rows, k), draws)
     for replicate, counts in enumerate(draws):
         # Each copy of a drawn user is a user of its own.
         parts = [
@@ -223,7 +249,7 @@ def test_a_mean_over_users_is_drawn_as_the_metric_of_the_drawn_users(
             for uid, count in zip(np.unique(uids), counts, strict=True)
             for copy in range(count)
         ]
-        expected = NDCG.mean(*map(np.concatenate, zip(*parts, strict=True)), k)
+        expected = metric.mean(*map(np.concatenate, zip(*parts, strict=True)), k)
         if expected is None:
             assert np.isnan(found[replicate])
         else:

@@ -153,7 +153,7 @@ def record() -> dict[str, Any]:
             **{"dataset": "ml-100k", "rows": 280, "test_rows": 420, "users": 40},
             **{"test_users": 60, "ndcg_k": 5, "replicates": 200, "level": 0.95},
         },
-        "chance": {"auc": 0.5, "uauc": 0.5, "ndcg": 0.6},
+        "chance": {"auc": 0.5, "uauc": 0.5, "gauc": 0.5, "ndcg": 0.6},
         "methods": {
             "text": {**row, "title": "TALLRec", "auc": 0.6, "difference": {"auc": GAP}},
             OURS: {**row, "title": "BinLLM", "auc": 0.7, "ndcg": 0.75},
@@ -171,8 +171,8 @@ def test_the_table_is_printed_from_what_git_keeps(
     command.main()
     printed = capsys.readouterr().out
     assert printed == summary_table(record()) + "\n"
-    assert "BinLLM ranks worse than TALLRec" in printed
-    assert re.search(r"^BinLLM +0\.7000 +- +40 +0\.7500$", printed, re.M)
+    assert "By AUC, BinLLM ranks worse than TALLRec" in printed
+    assert re.search(r"^BinLLM +0\.7000 +- +- +0\.7500$", printed, re.M)
     assert list(tmp_path.rglob("*.json")) == [tmp_path / "metrics/evaluate.json"]
 
 

@@ -17,7 +17,7 @@ from stages.io.params import load_section
 from stages.io.tables import INTERACTIONS, REPEATS, read_table, write_json, write_table
 from stages.measures.layout import markdown
 from stages.measures.planned import PlannedRow, read_rows, rows_as_json
-from stages.measures.quality import Evaluate
+from stages.measures.quality import METRICS, Evaluate
 from stages.measures.repeats import scores_by_seed
 from stages.measures.scored_rows import read_predictions
 from stages.measures.seeds_table import across_seeds
@@ -101,7 +101,7 @@ def test_numbers_are_those_of_scikit_learn_on_the_rows_that_binllm_scored() -> N
         assert it["rows"] == len(scored) == found["protocol"]["rows"] == 280
         for name, value in by_scikit_learn(scored, k=5).items():
             assert it[name] == pytest.approx(value), (method, name)
-        for metric in ("auc", "uauc", "ndcg"):
+        for metric in ("auc", "uauc", "gauc", "ndcg"):
             assert it["intervals"][metric]["low"] < it[metric] < it["intervals"][metric]["high"]
 
 
@@ -109,7 +109,7 @@ def test_numbers_are_those_of_scikit_learn_on_the_rows_that_binllm_scored() -> N
 def test_differences_are_binllm_minus_the_other_within_their_paired_intervals() -> None:
     found = table()["methods"]
     for method in SHOWN[:-1]:
-        for metric in ("auc", "uauc"):
+        for metric in METRICS:
             gap = found[method]["difference"][metric]
             expected = found["codes"][metric] - found[method][metric]
             assert gap["value"] == pytest.approx(expected)
@@ -134,7 +134,7 @@ def test_every_other_row_is_held_against_bias_too_in_every_form(bias: str) -> No
     assert f"above_{bias}" not in found[bias] and "difference" in found[bias]
     above = f"above {TITLES[bias][0].lower()}{TITLES[bias][1:]}"
     for method in SHOWN:
-        for metric in ("auc", "uauc"):
+        for metric in METRICS:
             gap = found[method][f"above_{bias}"][metric]
             assert gap["value"] == pytest.approx(found[method][metric] - found[bias][metric])
             assert gap["low"] < gap["value"] < gap["high"]
@@ -169,17 +169,18 @@ def test_without_bias_in_the_table_nothing_is_held_against_it() -> None:
 def test_the_chance_level_stands_once_below_each_table() -> None:
     found = table()
     of_all = found["methods"]["mf"]["all_rows"]["chance"]
-    assert found["chance"] == {"auc": 0.5, "uauc": 0.5, "ndcg": pytest.approx(0.627, abs=0.02)}
+    ndcg = pytest.approx(0.627, abs=0.02)
+    assert found["chance"] == {"auc": 0.5, "uauc": 0.5, "gauc": 0.5, "ndcg": ndcg}
     assert found["chance"]["ndcg"] != of_all["ndcg"]
     sentences = [line for line in text().splitlines() if line.startswith("A random order")]
     assert sentences == [
-        f"A random order gives AUC 0.5000, UAUC 0.5000, NDCG@5 {chance['ndcg']:.4f}."
+        f"A random order gives AUC 0.5000, UAUC 0.5000, GAUC 0.5000, NDCG@5 {chance['ndcg']:.4f}."
         for chance in (found["chance"], of_all)
     ]
     # Scores that say nothing find it.
     write_predictions("mf", predictions("mf").assign(score=0.0))
     mf = table()["methods"]["mf"]
-    assert (mf["auc"], mf["uauc"], mf["ndcg"]) == tuple(found["chance"].values())
+    assert {name: mf[name] for name in found["chance"]} == found["chance"]
 
 
 def test_relative_improvement_is_the_mean_of_both_metrics_gains() -> None:
@@ -286,12 +287,14 @@ def test_csv_and_markdown_say_what_the_json_says() -> None:
         expected = {
             "auc": it["auc"],
             "uauc_low": it["intervals"]["uauc"]["low"],
+            "gauc_high": it["intervals"]["gauc"]["high"],
             "users": it["uauc_users"],
             "ndcg": it["ndcg"],
             "ndcg_low": it["intervals"]["ndcg"]["low"],
             "ndcg_high": it["intervals"]["ndcg"]["high"],
             "auc_difference": gap.get("auc", {}).get("value"),
             "uauc_difference_high": gap.get("uauc", {}).get("high"),
+            "gauc_difference": gap.get("gauc", {}).get("value"),
             "relative_improvement": it.get("relative_improvement"),
             "valid_auc": it.get("valid_auc"),
             "parameters": it.get("parameters"),
@@ -321,16 +324,17 @@ def test_csv_and_markdown_say_what_the_json_says() -> None:
 def test_rows_that_scored_more_than_binllm_have_a_second_table_of_all_their_rows() -> None:
     found = table()["methods"]
     below = cells(3)
-    assert below["on all rows scored"] == ["rows", "AUC", "UAUC", "users", "NDCG@5"]
+    assert below["on all rows scored"] == ["rows", "AUC", "UAUC", "GAUC", "users", "NDCG@5"]
     assert list(below)[2:] == ["MF", "DIN", "BinMF"]
     for method in ("mf", "din", "binmf"):
         whole = found[method]["all_rows"]
         shown = below[TITLES[method]]
-        assert (shown[0], shown[3]) == ("420", str(whole["uauc_users"]))
+        assert (shown[0], shown[4]) == ("420", str(whole["uauc_users"]))
         assert shown[1].startswith(f"{whole['auc']:.4f} [")
         assert shown[2].startswith(f"{whole['uauc']:.4f} [")
+        assert shown[3].startswith(f"{whole['gauc']:.4f} [")
         span = whole["intervals"]["ndcg"]
-        assert shown[4] == f"{whole['ndcg']:.4f} [{span['low']:.3f}, {span['high']:.3f}]"
+        assert shown[5] == f"{whole['ndcg']:.4f} [{span['low']:.3f}, {span['high']:.3f}]"
         for name, value in by_scikit_learn(predictions(method), k=5).items():
             assert whole[name] == pytest.approx(value), (method, name)
     assert not any("all_rows" in found[method] for method in WITH_LLM)
@@ -394,7 +398,7 @@ def test_undefined_metrics_are_left_out_everywhere() -> None:
     assert "auc" not in found["mf"] and found["mf"]["difference"] == {}
     assert "relative_improvement" not in found["mf"]
     assert found["mf"]["cold"] == {"uauc_users": 0, "rows": 0, "users": 0}
-    assert cells()["MF"][:2] == ["-", "-"]
+    assert cells()["MF"][:3] == ["-", "-", "-"]
     assert len(pd.read_csv("metrics/plots/slices.csv")) == 0
 
 
@@ -423,10 +427,10 @@ def test_the_same_inputs_give_the_same_bytes_whatever_the_order_of_rows() -> Non
 
 
 def seeds(aucs: list[float], uaucs: list[float], rows: int = 10) -> dict[str, Any]:
-    pairs = zip(aucs, uaucs, strict=True)
-    runs = [{"seed": 1 + n, "auc": auc, "uauc": uauc} for n, (auc, uauc) in enumerate(pairs)]
+    pairs = enumerate(zip(aucs, uaucs, strict=True), start=1)
+    runs = [{"seed": n, "auc": auc, "uauc": uauc, "gauc": auc} for n, (auc, uauc) in pairs]
     spread = {"mean": float(np.mean(aucs)), "sd": float(np.std(aucs, ddof=1))}
-    return {"rows": rows, "runs": runs, "auc": spread, "uauc": spread}
+    return {"rows": rows, "runs": runs, **dict.fromkeys(METRICS, spread)}
 
 
 def write_repeats(method: str, scores: dict[int, pd.Series]) -> None:
@@ -446,7 +450,12 @@ def test_the_order_of_two_methods_is_counted_seed_by_seed() -> None:
         }
     )
     # AUC: higher, lower, higher, equal
-    assert found["order"] == {"auc": {"mf": {"din": 2.5 / 4}}, "uauc": {"mf": {"din": 3.5 / 4}}}
+    auc, uauc = {"mf": {"din": 2.5 / 4}}, {"mf": {"din": 3.5 / 4}}
+    assert found["order"] == {"auc": auc, "uauc": uauc, "gauc": auc}
+    turned = seeds([0.7, 0.6, 0.8, 0.5], [0.6, 0.6, 0.6, 0.6])
+    turned["runs"] = turned["runs"][::-1]
+    din = seeds([0.6, 0.7, 0.7, 0.5], [0.5, 0.5, 0.5, 0.6])
+    assert across_seeds({"mf": turned, "din": din})["order"] == found["order"]
     assert found["methods"]["mf"]["seeds"] == 4
     assert found["methods"]["mf"]["auc"] == {
         "mean": pytest.approx(0.65),
@@ -462,13 +471,11 @@ def test_seeds_stand_below_the_table_where_methods_ran_more_than_once() -> None:
     assert found["seeds"] is None
     one, other = seeds([0.7, 0.6], [0.7, 0.6]), seeds([0.65, 0.5], [0.8, 0.5])
     found["seeds"] = across_seeds({"mf": one, "binmf": other})
-    assert found["seeds"]["order"] == {
-        "auc": {"mf": {"binmf": 1.0}},
-        "uauc": {"mf": {"binmf": 0.5}},
-    }
+    auc, uauc = {"mf": {"binmf": 1.0}}, {"mf": {"binmf": 0.5}}
+    assert found["seeds"]["order"] == {"auc": auc, "uauc": uauc, "gauc": auc}
     written = markdown(found)
-    assert "| MF | 2 | 10 | 0.6500 ± 0.0707 | 0.6500 ± 0.0707 | - | - |" in written
-    assert "| MF | - / - | 100% / 50% |" in written
+    assert f"| MF | 2 | 10 |{3 * ' 0.6500 ± 0.0707 |'} - | - |" in written
+    assert "| MF | - / - / - | 100% / 50% / 100% |" in written
 
 
 @pytest.mark.usefixtures("folder")
@@ -486,14 +493,14 @@ def test_further_seeds_are_measured_from_their_scores_of_all_test_rows() -> None
     assert list(found["methods"]) == ["mf", "binmf"]
     for method, it in found["methods"].items():
         assert (it["seeds"], it["rows"]) == (3, 420)
-        for metric in ("auc", "uauc"):
+        for metric in METRICS:
             values = [run[metric] for run in expected[method]]
             assert it[metric]["mean"] == pytest.approx(np.mean(values))
             assert it[metric]["sd"] == pytest.approx(np.std(values, ddof=1))
             above = it["above_bias"][metric]  # which ranks like a coin here
             assert above["value"] == pytest.approx(np.mean(values) - 0.5)
             assert above["low"] < above["value"] < above["high"]
-    for metric in ("auc", "uauc"):
+    for metric in METRICS:
         pairs = zip(*(expected[method] for method in ("mf", "binmf")), strict=True)
         above = [one[metric] > other[metric] for one, other in pairs]
         assert found["order"][metric] == {"mf": {"binmf": pytest.approx(np.mean(above))}}
@@ -522,7 +529,7 @@ def test_a_variant_of_another_seed_stands_among_the_seeds_and_in_no_line() -> No
     assert not found["seeds"]["methods"] and "difference" not in it
     assert (it["seeds"], it["rows"]) == (text_only["seeds"], text_only["rows"]) == (2, 280)
     bias = before["methods"]["bias"]
-    for metric in ("auc", "uauc"):
+    for metric in METRICS:
         runs = [by_scikit_learn(run, k=5)[metric] for run in (scored, again)]
         assert [run["seed"] for run in it["runs"]] == [1, 0]
         assert [run[metric] for run in it["runs"]] == [pytest.approx(value) for value in runs]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.measures.metrics.auc import Ranked
-from stages.measures.metrics.uauc import user_aucs
+from stages.measures.metrics.uauc import METRIC as UAUC
 
 Floats = NDArray[np.float64]
 
@@ -40,30 +40,11 @@ def bootstrap(uids: NDArray, labels: NDArray, scores: NDArray, draws: NDArray) -
     _, user = np.unique(uids, return_inverse=True)
     ranked = Ranked.of(labels, scores)
     aucs = [ranked.auc(counts[user]) for counts in draws]
-    _, values = user_aucs(uids, labels, scores)
+    values = UAUC.of_users(uids, labels, scores, 0)
     return Bootstrap(
         auc=np.array([np.nan if a is None else a for a in aucs]),
-        uauc=drawn_means(uids, labels, values, draws),
+        uauc=UAUC.drawn(uids, labels, values, draws),
     )
-
-
-def drawn_means(uids: NDArray, labels: NDArray, values: Floats, draws: NDArray) -> Floats:
-    """Means over resampled users of a number of theirs: each counts as often as it is drawn.
-
-    Args:
-        uids: (n,) users.
-        labels: (n,) 0 or 1.
-        values: (m,) numbers, one per user with both classes, users ascending.
-        draws: (replicates, users); see `draw_users`.
-
-    Returns:
-        (replicates,) means; NaN where no user with both classes is drawn.
-    """
-    _, user = np.unique(uids, return_inverse=True)
-    liked = np.bincount(user, weights=labels) / np.bincount(user)
-    weights = draws[:, (liked > 0) & (liked < 1)].astype(float)
-    with np.errstate(invalid="ignore"):
-        return (weights @ values) / weights.sum(axis=1)
 
 
 def draw_users(uids: NDArray, replicates: int, rng: np.random.Generator) -> NDArray:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from stages.measures.layout import IN_SLICES, SLICES
 from stages.measures.planned import OURS, STEP_1
-from stages.measures.repeats import METRICS
+from stages.measures.quality import METRICS
 
 # Okabe and Ito's colours, told apart without red-green vision; shapes say the same again.
 _MARKS = {
@@ -29,14 +29,14 @@ _MEANING = {
 
 
 def draw_methods(table: dict[str, Any], path: Path) -> None:
-    """Draws AUC and UAUC of every method with intervals, and the paper's own where it has any."""
+    """Draws `METRICS` of every method with intervals, and the paper's own where it has any."""
     methods = table["methods"]
-    figure = Figure(figsize=(10, 1.7 + 0.36 * len(methods)), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, 2, sharey=True), METRICS, strict=True):
+    figure = Figure(figsize=(4 + 3 * len(METRICS), 1.7 + 0.36 * len(methods)), layout="constrained")
+    for axes, metric in zip(figure.subplots(1, len(METRICS), sharey=True), METRICS, strict=True):
         for place, (method, it) in enumerate(methods.items()):
             mark = _MARKS[OURS] if method == OURS else _OTHERS
             _point(axes, it, metric, place, mark, upright=False)
-            if it["published"]:
+            if it["published"] and metric in it["published"]:
                 axes.plot(
                     it["published"][metric], place + 0.22, "x", color="#0072B2", label="paper"
                 )
@@ -45,7 +45,7 @@ def draw_methods(table: dict[str, Any], path: Path) -> None:
         axes.axvline(0.5, **_CHANCE, label="chance")
         axes.set_yticks(range(len(methods)), [it["title"] for it in methods.values()])
         axes.set_ylim(len(methods) - 0.4, -0.7)
-        users = f" (mean over {methods[OURS]['uauc_users']:,} users)" if metric == "uauc" else ""
+        users = f" (mean over {methods[OURS]['uauc_users']:,} users)" if metric != "auc" else ""
         axes.set_xlabel(metric.upper() + users)
         _plain(axes, "x")
     _finish(figure, table, "All methods on the same test rows", path)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from stages.measures.metrics import user_metrics
 from stages.measures.planned import OURS, STEP_1
-from stages.measures.repeats import METRICS
+from stages.measures.quality import METRICS
+from stages.measures.user_metrics import user_metrics
 
 # The paper's Figure 2, and the codes alone.
 IN_SLICES = ("mf", STEP_1, "collm_mf", "binmf", OURS)
@@ -19,6 +19,7 @@ _ABOVE = {
     "above_title_bias": "above user + item + title bias",
 }
 _GAPS = {"difference": "BinLLM above it", **_ABOVE}
+_TITLES = tuple(metric.upper() for metric in METRICS)
 _NONE = "-"
 
 
@@ -78,8 +79,8 @@ def markdown(table: dict[str, Any]) -> str:
     k = protocol["ndcg_k"]
     published = any(it["published"] for it in methods.values())
     gaps = [kind for kind in _GAPS if any(kind in it for it in methods.values())]
-    head = ["method", "AUC", "UAUC", "users", *metric_titles(k)]
-    head += [f"{_GAPS[kind]}, {metric.upper()}" for kind, metric in product(gaps, METRICS)]
+    head = ["method", *_TITLES, "users", *metric_titles(k)]
+    head += [f"{_GAPS[kind]}, {title}" for kind, title in product(gaps, _TITLES)]
     head += ["rel. imp.", "trained parameters", "fit, s", "scoring, s per 1,000 rows"]
     head += ["paper: AUC / UAUC, rel. imp."] * published
     body = [_cells(it, gaps)[: len(head)] for it in methods.values()]
@@ -95,13 +96,13 @@ def markdown(table: dict[str, Any]) -> str:
 
 
 def metric_titles(k: int) -> list[str]:
-    """Returns what the table calls the metrics beside AUC and UAUC."""
+    """Returns what the table calls the metrics beside `METRICS`."""
     return [user_metrics()[name].title.format(k=k) for name in _further()]
 
 
 def chance_line(chance: dict[str, float | None], k: int) -> str:
     """Returns what a random order gives, for people: the level above which something is known."""
-    titles = dict(zip((*METRICS, *_further()), ("AUC", "UAUC", *metric_titles(k)), strict=True))
+    titles = dict(zip((*METRICS, *_further()), (*_TITLES, *metric_titles(k)), strict=True))
     levels = [f"{title} {_number(chance.get(name))}" for name, title in titles.items()]
     return f"A random order gives {', '.join(levels)}"
 
@@ -112,7 +113,7 @@ def _further() -> list[str]:
 
 def _all_rows(methods: dict[str, Any], k: int) -> str:
     """The methods that scored more rows than BinLLM, on all of theirs."""
-    head = ["on all rows scored", "rows", "AUC", "UAUC", "users", *metric_titles(k)]
+    head = ["on all rows scored", "rows", *_TITLES, "users", *metric_titles(k)]
     body = []
     for it in methods.values():
         whole = it["all_rows"]
@@ -124,10 +125,11 @@ def _all_rows(methods: dict[str, Any], k: int) -> str:
 
 
 def _cells(it: dict[str, Any], gaps: list[str]) -> list[str]:
-    auc, uauc, *further = (
-        _number(it[name]) + _span(it["intervals"][name]) for name in (*METRICS, *_further())
+    told, further = (
+        [_number(it[name]) + _span(it["intervals"][name]) for name in names]
+        for names in (METRICS, _further())
     )
-    cells = [it["title"], auc, uauc, f"{it['uauc_users']:,}", *further]
+    cells = [it["title"], *told, f"{it['uauc_users']:,}", *further]
     for kind, metric in product(gaps, METRICS):
         cells.append(_gap(it.get(kind, {}).get(metric)))
     cells.append(_percent(it.get("relative_improvement")))
@@ -164,8 +166,8 @@ def seeds_grid(seeds: dict[str, Any], methods: dict[str, Any]) -> str:
         seeds: what `stages.measures.seeds_table.across_seeds` returned.
         methods: all rows of the table.
     """
-    head = ["several seeds", "seeds", "rows", "AUC, mean ± sd", "UAUC, mean ± sd"]
-    head += [f"{title}, mean {m.upper()}" for title, m in product(_GAPS.values(), METRICS)]
+    head = ["several seeds", "seeds", "rows", *(f"{title}, mean ± sd" for title in _TITLES)]
+    head += [f"{title}, mean {m}" for title, m in product(_GAPS.values(), _TITLES)]
     body = []
     for method, it in seeds["methods"].items():
         spread = [_spread(it.get(m)) for m in METRICS]
@@ -185,7 +187,7 @@ def _order_grid(seeds: dict[str, Any], methods: dict[str, Any]) -> str:
     for one in titles:
         shares = [[seeds["order"][m].get(one, {}).get(other) for m in METRICS] for other in titles]
         above.append([titles[one], *(" / ".join(map(_share, pair)) for pair in shares)])
-    title = "share of seeds in which the left one is higher, AUC / UAUC"
+    title = f"share of seeds in which the left one is higher, {' / '.join(_TITLES)}"
     return _grid([title, *titles.values()], above)
 
 

@@ -9,9 +9,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stages.io.params import Section
-from stages.measures.bootstrap import Bootstrap, bootstrap, drawn_means, interval
-from stages.measures.metrics import user_metrics
+from stages.measures.bootstrap import bootstrap, interval
 from stages.measures.slices import sliced_metrics
+from stages.measures.user_metrics import user_metrics
+
+# Of these, paired differences are told.
+METRICS = ("auc", "uauc", "gauc")
+
+Floats = NDArray[np.float64]
 
 
 class Evaluate(Section):
@@ -29,11 +34,11 @@ class Measured:
     Attributes:
         quality: auc, uauc, uauc_users, rows, the same under each slice, the other metrics, and
             intervals of all metrics; an undefined value is None.
-        drawn: auc and uauc of each draw of users.
+        drawn: metric -> (replicates,), it of each draw of users.
     """
 
     quality: dict[str, Any]
-    drawn: Bootstrap
+    drawn: dict[str, Floats]
 
 
 def measure_scores(
@@ -55,18 +60,16 @@ def measure_scores(
         draws: (replicates, users); see `stages.measures.bootstrap.draw_users`.
         params: places that NDCG counts, and the share of replicates within an interval.
     """
-    drawn = bootstrap(uids, labels, scores, draws)
-    spans = {
-        "auc": interval(drawn.auc, params.level),
-        "uauc": interval(drawn.uauc, params.level),
-    }
+    both = bootstrap(uids, labels, scores, draws)
+    drawn = {"auc": both.auc, "uauc": both.uauc}
     further: dict[str, float | None] = {}
     for name, metric in user_metrics().items():
         if name != "uauc":
+            further[name] = metric.mean(uids, labels, scores, params.ndcg_k)
             values = metric.of_users(uids, labels, scores, params.ndcg_k)
-            further[name] = float(values.mean()) if len(values) else None
-            spans[name] = interval(drawn_means(uids, labels, values, draws), params.level)
+            drawn[name] = metric.drawn(uids, labels, values, draws)
     whole = sliced_metrics(uids, labels, scores, slices)
+    spans = {name: interval(values, params.level) for name, values in drawn.items()}
     return Measured({**whole, **further, "intervals": spans}, drawn)
 
 
@@ -87,14 +90,13 @@ def chance_levels(uids: NDArray, labels: NDArray, k: int) -> dict[str, float | N
 
 
 def mean_of(runs: Sequence[Measured]) -> Measured:
-    """Returns AUC and UAUC of several measurements of the same rows, averaged draw by draw."""
+    """Returns `METRICS` of several measurements of the same rows, averaged draw by draw."""
     quality: dict[str, Any] = {}
-    for metric in ("auc", "uauc"):
+    for metric in METRICS:
         values = [run.quality[metric] for run in runs]
         quality[metric] = None if None in values else sum(values) / len(values)
-    auc = np.mean([run.drawn.auc for run in runs], axis=0)
-    uauc = np.mean([run.drawn.uauc for run in runs], axis=0)
-    return Measured(quality, Bootstrap(auc=auc, uauc=uauc))
+    drawn = {metric: np.mean([run.drawn[metric] for run in runs], axis=0) for metric in METRICS}
+    return Measured(quality, drawn)
 
 
 def difference(one: Measured, other: Measured, level: float) -> dict[str, Any]:
@@ -103,16 +105,14 @@ def difference(one: Measured, other: Measured, level: float) -> dict[str, Any]:
     What makes a draw of users easy or hard for both cancels out.
 
     Returns:
-        `auc` and `uauc`, each with value, low and high; None where undefined.
+        `METRICS`, each with value, low and high; None where undefined.
     """
 
-    def paired(metric: str, replicates: NDArray) -> dict[str, float] | None:
+    def paired(metric: str) -> dict[str, float] | None:
         ours, theirs = one.quality[metric], other.quality[metric]
         if ours is None or theirs is None:
             return None
+        replicates = one.drawn[metric] - other.drawn[metric]
         return {"value": ours - theirs, **(interval(replicates, level) or {})}
 
-    return {
-        "auc": paired("auc", one.drawn.auc - other.drawn.auc),
-        "uauc": paired("uauc", one.drawn.uauc - other.drawn.uauc),
-    }
+    return {metric: paired(metric) for metric in METRICS}

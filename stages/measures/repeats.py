@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from stages.io.errors import InputError
 from stages.io.tables import REPEATS, read_table
-from stages.measures.quality import Measured, difference
-
-METRICS = ("auc", "uauc")
+from stages.measures.quality import METRICS, Measured, difference
 
 
 def scores_by_seed(path: Path, scored: pa.Table, seed: int) -> dict[int, NDArray]:
@@ -55,9 +53,9 @@ def over_seeds(
         level: share of draws within an interval.
 
     Returns:
-        `rows`; `runs`, one entry per seed with seed, auc and uauc; mean and sd (of the sample) of
-        auc and of uauc; and the differences, with a paired interval over users. An undefined value
-        is None.
+        `rows`; `runs`, one entry per seed with seed and `METRICS`; mean and sd (of the sample) of
+        each of these; and the differences, with a paired interval over users. An undefined value is
+        None.
     """
     figures = {root: {m: run.quality[m] for m in METRICS} for root, run in runs.items()}
     return {

@@ -11,8 +11,8 @@ from stages.io.paths import TEST_ROWS, predictions, repeats
 from stages.io.seeds import generator
 from stages.measures.bootstrap import draw_users
 from stages.measures.planned import OURS, SIMPLEST, PlannedRow
-from stages.measures.quality import Evaluate, Measured, mean_of
-from stages.measures.repeats import METRICS, over_seeds, scores_by_seed
+from stages.measures.quality import METRICS, Evaluate, Measured, mean_of
+from stages.measures.repeats import over_seeds, scores_by_seed
 from stages.measures.scored_rows import ScoredRows, read_predictions, read_scored_rows
 
 
@@ -92,7 +92,7 @@ def across_seeds(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         found: method -> what `stages.measures.repeats.over_seeds` returned, in the table's order.
 
     Returns:
-        `methods`: for each the number of `seeds`, and what was found. `order`: auc and uauc, under
+        `methods`: for each the number of `seeds`, and what was found. `order`: `METRICS`, under
         `one`, then `other`: the share of seeds in which `one` is higher (a tie counts half); only
         for pairs fitted under the same seeds and measured on the same rows.
     """
@@ -109,7 +109,7 @@ def across_seeds(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _protocol(seeds: Mapping[str, Any]) -> tuple[int, list[int]]:
-    return seeds["rows"], [run["seed"] for run in seeds["runs"]]
+    return seeds["rows"], sorted(run["seed"] for run in seeds["runs"])
 
 
 def _share_above(
@@ -117,5 +117,6 @@ def _share_above(
 ) -> float | None:
     if any(run[metric] is None for run in (*ones, *others)):
         return None
-    pairs = [(one[metric], other[metric]) for one, other in zip(ones, others, strict=True)]
+    by_seed = {run["seed"]: run[metric] for run in others}
+    pairs = [(run[metric], by_seed[run["seed"]]) for run in ones]
     return sum((one > other) + (one == other) / 2 for one, other in pairs) / len(pairs)

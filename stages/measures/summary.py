@@ -3,10 +3,10 @@
 from typing import Any
 
 from stages.measures.layout import chance_line, metric_titles
-from stages.measures.metrics import user_metrics
 from stages.measures.planned import BIAS, OURS, STEP_1, TITLE_BIAS
+from stages.measures.quality import METRICS
+from stages.measures.user_metrics import user_metrics
 
-_HEADER = ("", "AUC", "", "UAUC", "", "users")
 _GAP = "  "
 # Below so many users, an interval over draws of them is no ground for a verdict.
 FEWEST_FOR_VERDICT = 30
@@ -16,7 +16,9 @@ _VERDICTS = (
     "ranks worse than",
     "has an undefined difference to",
 )
-_GROUND = "Told by the interval of the difference in AUC: above 0, with 0 in it, or below 0"
+# In AUC it counts who is kinder than whom; GAUC compares within users alone.
+_JUDGED_BY = ("auc", "gauc")
+_GROUND = "Told by the interval of the difference: above 0, with 0 in it, or below 0"
 
 
 def summary_table(table: dict[str, Any]) -> str:
@@ -27,7 +29,8 @@ def summary_table(table: dict[str, Any]) -> str:
             which undefined values are absent.
     """
     protocol, methods = table["protocol"], table["methods"]
-    lines: list[tuple[str, ...]] = [(*_HEADER, *metric_titles(protocol["ndcg_k"]))]
+    header = ["", *(cell for metric in METRICS for cell in (metric.upper(), ""))]
+    lines: list[tuple[str, ...]] = [(*header, *metric_titles(protocol["ndcg_k"]))]
     lines += [_method_line(it) for it in methods.values()]
     differences = told_differences(methods)
     lines += [_difference_line(title, found, len(lines[0])) for title, found in differences.items()]
@@ -35,7 +38,8 @@ def summary_table(table: dict[str, Any]) -> str:
     text.insert(1 + len(methods), "")
     rule = "-" * max(map(len, text))
     chance = chance_line(table["chance"], protocol["ndcg_k"])
-    return "\n".join([*_heading(protocol), rule, *text, rule, chance, *verdicts(table)])
+    heading = _heading(protocol, methods[OURS]["uauc_users"])
+    return "\n".join([*heading, rule, *text, rule, chance, *verdicts(table)])
 
 
 def told_differences(methods: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -57,10 +61,11 @@ def told_differences(methods: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _heading(protocol: dict[str, Any]) -> list[str]:
+def _heading(protocol: dict[str, Any], with_both: int) -> list[str]:
     return [
         f"{protocol['dataset']}, test: {protocol['rows']:,} of {protocol['test_rows']:,} rows, "
-        f"{protocol['users']:,} of {protocol['test_users']:,} users",
+        f"{protocol['users']:,} of {protocol['test_users']:,} users, "
+        f"{with_both:,} with both labels",
         f"[low, high]: {protocol['level']:.0%} interval, users drawn "
         f"{protocol['replicates']:,} times",
     ]
@@ -68,42 +73,38 @@ def _heading(protocol: dict[str, Any]) -> list[str]:
 
 def _method_line(found: dict[str, Any]) -> tuple[str, ...]:
     intervals = found["intervals"]
-    return (
-        found["title"],
-        _number(found.get("auc")),
-        _span(intervals.get("auc")),
-        _number(found.get("uauc")),
-        _span(intervals.get("uauc")),
-        f"{found['uauc_users']:,}",
-        *(_number(found.get(name)) for name in user_metrics() if name != "uauc"),
-    )
+    cells = [found["title"]]
+    for metric in METRICS:
+        cells += [_number(found.get(metric)), _span(intervals.get(metric))]
+    return (*cells, *(_number(found.get(name)) for name in user_metrics() if name not in METRICS))
 
 
 def _difference_line(title: str, found: dict[str, Any], width: int) -> tuple[str, ...]:
     cells = [title]
-    for metric in ("auc", "uauc"):
+    for metric in METRICS:
         difference = found.get(metric) or {}
         cells += [_number(difference.get("value"), "+"), _span(difference, "+")]
     return (*cells, *[""] * (width - len(cells)))
 
 
 def verdicts(table: dict[str, Any]) -> list[str]:
-    """Returns a sentence per row of whose differences is told, or why there is none."""
+    """Returns two sentences per row of whose differences is told, or why there is none."""
     users, of_uauc = table["protocol"]["users"], table["methods"][OURS]["uauc_users"]
     if min(users, of_uauc) < FEWEST_FOR_VERDICT:
         return [
             f"No verdict: {users:,} users, of whom {of_uauc:,} have both labels and count for "
             f"UAUC; at least {FEWEST_FOR_VERDICT} are needed"
         ]
-    told: dict[str, dict[str, list[str]]] = {}
-    for title, found in told_differences(table["methods"]).items():
-        one, _, other = title.partition(" - ")
-        by_verdict = told.setdefault(one, {verdict: [] for verdict in _VERDICTS})
-        by_verdict[_verdict(found.get("auc"))].append(other)
-    sentences = [
-        f"{one} " + "; ".join(f"{it} {_listed(others)}" for it, others in found.items() if others)
-        for one, found in told.items()
-    ]
+    sentences = []
+    for metric in _JUDGED_BY:
+        told: dict[str, dict[str, list[str]]] = {}
+        for title, found in told_differences(table["methods"]).items():
+            one, _, other = title.partition(" - ")
+            by_verdict = told.setdefault(one, {verdict: [] for verdict in _VERDICTS})
+            by_verdict[_verdict(found.get(metric))].append(other)
+        for one, by_verdict in told.items():
+            parts = [f"{it} {_listed(others)}" for it, others in by_verdict.items() if others]
+            sentences.append(f"By {metric.upper()}, {one} {'; '.join(parts)}")
     return [*sentences, *([_GROUND] if sentences else [])]
 
 
@@ -128,7 +129,8 @@ def _number(value: float | None, sign: str = "") -> str:
 def _span(found: dict[str, float] | None, sign: str = "") -> str:
     if not found or "low" not in found:
         return ""
-    return f"[{found['low']:{sign}.4f}, {found['high']:{sign}.4f}]"
+    low, high = (f"{found[end]:{sign}.3f}".replace("0.", ".", 1) for end in ("low", "high"))
+    return f"[{low}, {high}]"
 
 
 def _aligned(lines: list[tuple[str, ...]]) -> list[str]:

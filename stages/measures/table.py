@@ -41,7 +41,7 @@ def build_table(
 
     Returns:
         `protocol`; `chance`, what a random order gives, by metric; `methods`, each with title,
-        kind, auc, uauc, uauc_users, rows, seen, warm, cold (with users and intervals), further
+        kind, auc, uauc, uauc_users, rows, seen, warm, cold (with users and intervals), the other
         metrics, intervals, scored_rows, difference (BinLLM - it, paired), above_bias and
         above_title_bias (it - bias, paired; where that is in the table), relative_improvement (of
         BinLLM over it), valid_auc, parameters, tokens (of a prompt), seconds and published. An

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.measures.metrics import UserMetric
+from stages.measures.user_metrics import UserMetric
 
 
 def user_ndcgs(uids: NDArray, labels: NDArray, scores: NDArray, k: int) -> NDArray[np.float64]:

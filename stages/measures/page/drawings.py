@@ -45,7 +45,7 @@ _LOOKS: dict[str, Any] = {
 
 
 def methods_drawing(table: Mapping[str, Any], metric: str) -> str:
-    """AUC or UAUC of all rows with intervals, BinLLM's drawn through, and the paper's if any."""
+    """A metric of all rows with intervals, BinLLM's drawn through, and the paper's if any."""
     methods = table["methods"]
 
     def draw(axes: Axes) -> None:
@@ -57,7 +57,7 @@ def methods_drawing(table: Mapping[str, Any], metric: str) -> str:
             if span:
                 axes.plot([span["low"], span["high"]], [place, place], color=colour, linewidth=2.2)
             axes.plot(it[metric], place, "o", color=colour, markersize=6)
-            if it.get("published"):
+            if metric in (it.get("published") or {}):
                 axes.plot(it["published"][metric], place, "x", color=SERIES[0], markersize=6)
         if methods[OURS].get(metric) is not None:
             axes.axvline(methods[OURS][metric], color=OURS_COLOUR, linewidth=0.7)

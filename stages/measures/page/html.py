@@ -9,7 +9,6 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from stages.measures.layout import chance_line, metric_titles
-from stages.measures.metrics import user_metrics
 from stages.measures.page.drawings import (
     bits_drawing,
     cost_drawing,
@@ -21,7 +20,9 @@ from stages.measures.page.drawings import (
 from stages.measures.page.record import Record
 from stages.measures.page.style import STYLE
 from stages.measures.planned import OURS
+from stages.measures.quality import METRICS
 from stages.measures.summary import verdicts
+from stages.measures.user_metrics import user_metrics
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -56,18 +57,19 @@ users drawn {{ "{:,}".format(protocol.replicates) }} times; of differences on th
 </section>
 {% for verdict in verdicts %}<p>{{ verdict }}.</p>{% endfor %}
 <h2>All methods on the same test rows</h2>
-<div class="scroll"><table><thead><tr><th>method</th><th>AUC</th><th>UAUC</th><th>users</th>
+<div class="scroll"><table><thead><tr><th>method</th>{% for it in metrics %}
+<th>{{ it | upper }}</th>{% endfor %}<th>users</th>
 {% for it in further %}<th>{{ it }}</th>{% endfor %}
-{% if with_bias %}<th>AUC above<br>user + item bias</th>{% endif %}
-<th>BinLLM's AUC<br>above it</th><th>valid AUC</th><th>trained<br>parameters</th></tr></thead>
-<tbody>
+{% if with_bias %}{% for it in ("AUC", "GAUC") %}<th>{{ it }} above<br>user + item bias</th>
+{% endfor %}{% endif %}<th>BinLLM's AUC<br>above it</th><th>valid AUC</th>
+<th>trained<br>parameters</th></tr></thead><tbody>
 {% for name, it in methods.items() %}<tr{% if name == ours %} class="ours"{% endif %}>
 <td>{{ it.title }}</td>
-<td>{{ number(it.get("auc")) }} {{ span(it.intervals.get("auc")) }}</td>
-<td>{{ number(it.get("uauc")) }} {{ span(it.intervals.get("uauc")) }}</td>
-<td>{{ "{:,}".format(it.uauc_users) }}</td>
+{% for key in metrics %}<td>{{ number(it.get(key)) }} {{ span(it.intervals.get(key)) }}</td>
+{% endfor %}<td>{{ "{:,}".format(it.uauc_users) }}</td>
 {% for key in further_keys %}<td>{{ number(it.get(key)) }} {{ span(it.intervals.get(key)) }}</td>
-{% endfor %}{% if with_bias %}<td>{{ gap(it.get("above_bias", {}).get("auc")) }}</td>{% endif %}
+{% endfor %}{% if with_bias %}{% for key in ("auc", "gauc") %}
+<td>{{ gap(it.get("above_bias", {}).get(key)) }}</td>{% endfor %}{% endif %}
 <td>{{ gap(it.get("difference", {}).get("auc")) }}</td>
 <td>{{ number(it.get("valid_auc")) }}</td>
 <td>{{ "{:,}".format(it.parameters) if it.parameters is defined else "-" }}</td></tr>
@@ -116,7 +118,7 @@ _COMPARISON = """
 {% endfor %}</tr></thead><tbody>
 {% for key, meaning in figures.items() %}<tr><td>{{ meaning }}</td>{% for it in records %}
 <td>{{ it.headline.get(key, "-") }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
-{% for metric in ("auc", "uauc") %}<h2>{{ metric | upper }} of every row</h2>
+{% for metric in metrics %}<h2>{{ metric | upper }} of every row</h2>
 <div class="scroll"><table><thead><tr><th>method</th>{% for it in records %}<th>{{ it.name }}</th>
 {% endfor %}</tr></thead><tbody>{% for name, title in titles.items() %}
 <tr{% if name == ours %} class="ours"{% endif %}><td>{{ title }}</td>{% for it in records %}
@@ -210,7 +212,8 @@ def run_page(
         methods=methods,
         ours=OURS,
         further=metric_titles(k),
-        further_keys=[name for name in user_metrics() if name != "uauc"],
+        metrics=METRICS,
+        further_keys=[name for name in user_metrics() if name not in METRICS],
         with_bias=any("above_bias" in it for it in methods.values()),
         chance=chance_line(table["chance"], k),
         plots=_plots(record),
@@ -245,6 +248,7 @@ def comparison_page(records: Sequence[Record]) -> str:
         names=", ".join(it.name for it in records),
         records=records,
         figures=FIGURES,
+        metrics=METRICS,
         titles=titles,
         ours=OURS,
         changed=changed,
@@ -291,6 +295,7 @@ def _plots(record: Record) -> list[dict[str, Any]]:
     drawn = [
         ("AUC of all methods", methods_drawing(record.table, "auc")),
         ("UAUC: the mean over users of their own AUC", methods_drawing(record.table, "uauc")),
+        ("GAUC: the same, a user counting by their rows", methods_drawing(record.table, "gauc")),
         ("ROC on the scored test rows", roc_drawing(record.roc, ours)),
         ("Warm and cold rows (the paper's Figure 2)", slices_drawing(record.slices, ours)),
         *(
