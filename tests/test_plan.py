@@ -1,6 +1,7 @@
 """The plan: the rows of the table, the settings in each item's key file, and what is refused."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,50 @@ def test_a_variant_of_another_seed_repeats_the_one_that_it_is_otherwise(
         "7 rows in the table: codes of taste, BinMF, TALLRec, BinLLM, wide, BinLLM, on wide, "
         "BinLLM, alone, BinLLM; 3 repetitions\n"
     )
+
+
+def test_repetitions_are_binllms_own_whatever_else_is_alike() -> None:
+    twin = {"prompts": "codes", "start": "adapters/text"}
+    changes = {"variants.a_twin": twin, "variants.on_2": {**twin, "start": "adapters/text_2"}}
+    rows = planned({**changes, **AGAIN})
+    assert {row.get("repeats") for name, row in rows.items() if name in ("codes_2", "codes_3")} == {
+        "codes"
+    }
+    assert not {"seed", "repeats"} & {*rows["a_twin"], *rows["on_2"]}
+
+
+def test_the_order_of_keys_within_changes_makes_no_other_variant() -> None:
+    one, other = {"rank": 8, "alpha": 16}, {"alpha": 16, "rank": 8}
+    entry = {"prompts": "codes", "start": "llm"}
+    changes = {
+        "variants.small": {**entry, "changes": {"lora": one}},
+        "variants.small_2": {**entry, "changes": {"lora": other}, "seed": 2},
+    }
+    assert planned(changes)["small_2"]["repeats"] == "small"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"variants.codes": {"prompts": "codes", "start": "adapters/text", "seed": 2}},
+            "variants.codes.seed = 2: its seed is the run's, the key seed; expected none here",
+        ),
+        (
+            {"codes.bias": {}, "compare.methods": []},
+            "codes.bias: a compared method is called so; expected another name",
+        ),
+        (
+            {"variants.mf": {"prompts": "text", "start": "llm"}, "compare.methods": []},
+            "variants.mf: a compared method is called so; expected another name",
+        ),
+    ],
+)
+def test_an_entry_that_would_take_the_place_of_another_row_is_refused(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        planned(changes)
 
 
 # The paper's figures.

@@ -101,6 +101,8 @@ def test_own_edits_of_other_keys_stay_and_lists_that_dvc_wrote_are_taken_back() 
         ("seed:\n  - 1", "seed: expected its value on the same line"),
         ("- 1", "expected a mapping of sections"),
         ("a: [", "not valid YAML"),
+        ("seed: 2020-13-41", "cannot be read as YAML"),
+        ("a: " + 3000 * "[", "bad.yaml: "),
     ],
 )
 def test_a_preset_that_does_not_fit_changes_nothing(
@@ -114,6 +116,15 @@ def test_a_preset_that_does_not_fit_changes_nothing(
         apply(["bad"], PARAMS, folder)
     assert message in str(caught.value) and "\n" not in str(caught.value)
     assert PARAMS.read_bytes() == before
+
+
+def test_params_that_are_no_utf_8_text_are_one_line_and_a_date_among_them_does_no_harm() -> None:
+    text = PARAMS.read_text(encoding="utf-8")
+    PARAMS.write_bytes(text.encode() + b"# \xfc\n")
+    with pytest.raises(InputError, match=r"params.yaml: cannot be read as UTF-8 text"):
+        apply(["smoke"], PARAMS, FOLDER)
+    PARAMS.write_text(text.replace("  rows: 2400  #", "  rows: 2020-01-01  #"))
+    assert apply([DEFAULT], PARAMS, FOLDER) == {"predict.rows": ('"2020-01-01"', "2400")}
 
 
 def test_an_unknown_name_is_told_which_there_are(

@@ -405,6 +405,14 @@ def test_a_set_of_prompts_may_hold_another_set_of_codes() -> None:
             {"content": "codes/taste", "changes": {"compress": "yes"}},
             "prompts.other.changes.compress = 'yes': expected true or false",
         ),
+        (
+            {"content": "interactions", "changes": {"compress": "yes"}},
+            "prompts.other.changes.compress = 'yes': expected true or false",
+        ),
+        (
+            {"content": "interactions", "changes": {"compress": True}},
+            "prompts.other.changes.compress: prompts of interactions hold no codes",
+        ),
     ],
 )
 def test_a_bad_set_of_prompts_is_one_line_that_names_the_key(
@@ -533,7 +541,7 @@ SHAPING = [
     ),
     ({"seed": 2}, {*RATED_SETS, "id_only"}),
     ({"prompts.codes.changes": {"max_titles": 2}}, {"codes"}),
-    ({"prompts.text.changes": {"fields": ["titles", "codes"], "compress": True}}, set()),
+    ({"prompts.text.changes": {"fields": ["titles", "codes"]}}, set()),
     ({"prompts.rates.changes": {"fields": ["titles"]}}, {"rates"}),
     ({"pretrain_hash.dim": 64}, set()),
     ({"train_lora.epochs": 2}, set()),

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stages.io.damage import DIGESTS
 from stages.io.errors import InputError, run_stage
-from stages.io.paths import adapter_folder
+from stages.io.paths import TABLE, adapter_folder
 from stages.io.progress import Progress
 from stages.io.tables import ITEM_CODES, ITEMS, SPLITS, USERS, write_json, write_table
 from stages.llm import partial_scores as partial
@@ -534,6 +534,8 @@ def test_a_bad_list_ends_in_one_line(
         (["--users", "all"], "--users: --out is missing"),
         (["--users", "none.csv", "--out", "a.csv"], "none.csv: no such file"),
         (["--users", "all", "--out", "a.xlsx"], "--out a.xlsx: expected the name of a file that"),
+        (["--history", ""], "--history '': expected a source_id of data/interact"),
+        (["--user", ""], "--user '': expected a source_id of data/interactions/users.parqu"),
         (["--history", "B001,B999"], "--history 'B999': expected a source_id of data/interact"),
     ],
 )
@@ -666,6 +668,25 @@ def test_users_stay_out_of_a_shared_folder_unless_asked_for(
     assert best["rank"].tolist() == [1, 2, 3] and set(best["user"]) == {"new"}
     with pytest.raises(InputError, match="--user 'ann-1': expected a source_id of shared/users"):
         Ranker.load("shared", precision="float32").top("ann-1")
+
+
+@pytest.mark.usefixtures("project")
+def test_the_shared_card_has_the_figures_on_test_rows_that_evaluate_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    share(monkeypatch, "codes", "--out", "before")
+    assert "- on test rows: not evaluated\n" in Path("before/README.md").read_text()
+    recorded = json.loads((ROOT / "metrics/evaluate.json").read_text(encoding="utf-8"))
+    row = recorded["methods"]["codes"]
+    del row["intervals"]["uauc"]
+    write_json(recorded, TABLE)
+    share(monkeypatch, "codes", "--out", "after")
+    card, span = Path("after/README.md").read_text(), row["intervals"]["auc"]
+    assert (
+        f"- AUC on {row['rows']:,} test rows: {row['auc']:.4f}, 95% interval over users "
+        f"[{span['low']:.4f}, {span['high']:.4f}]\n"
+    ) in card
+    assert "\n- GAUC on " in card and "\n- UAUC on " not in card and "not evaluated" not in card
 
 
 @pytest.mark.usefixtures("project")

@@ -1,5 +1,6 @@
 """The rows of the table that `params.yaml` asks for, checked."""
 
+import json
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -14,6 +15,8 @@ from stages.measures.planned import OURS, STEP_1, PlannedRow
 from stages.prompts.settings import prompt_settings
 
 _NAMES = TypeAdapter(list[str])
+# Where entries of one kind of row stand.
+_TABLES = {"codes": "codes", "variant": "variants"}
 # What other stages take for granted: BinLLM itself, against which all rows are held, its step 1,
 # and their prompts.
 _ALWAYS = (("prompts", "text"), ("prompts", "codes"), ("variants", STEP_1), ("variants", OURS))
@@ -26,8 +29,8 @@ def planned_rows(dataset: str) -> list[PlannedRow]:
         dataset: the data set, of whose figures the paper's are.
 
     Raises:
-        InputError: a method is unknown, one that others build on is missing, or two rows have one
-            name.
+        InputError: a method is unknown, one that others build on is missing, or has a seed of its
+            own, or two rows have one name, or one that is a compared method's.
     """
     for table, name in _ALWAYS:
         known_entry(table, name)
@@ -44,10 +47,16 @@ def planned_rows(dataset: str) -> list[PlannedRow]:
         figures = _figures(method.published.get(row), dataset)
         rows.append(PlannedRow(row, title, "llm method", figures))
     rows += _variants(dataset)
-    names = [row.name for row in rows]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    called = [row.name for row in rows]
+    twice = sorted({name for name in called if called.count(name) > 1})
     if twice:
         raise InputError(f"params.yaml: two rows of the table are called {twice[0]!r}")
+    for it in rows:
+        if it.kind in _TABLES and it.name in methods.names():
+            raise InputError(
+                f"params.yaml: {_TABLES[it.kind]}.{it.name}: a compared method is called so; "
+                "expected another name"
+            )
     return rows
 
 
@@ -56,8 +65,14 @@ def _variants(dataset: str) -> list[PlannedRow]:
     rows: list[PlannedRow] = []
     names = sorted(entries("variants"), key=lambda name: name == OURS)
     found = {name: variant_entry(name) for name in names}
+    for name in (OURS, STEP_1):
+        if found[name].seed is not None:
+            raise InputError(
+                f"params.yaml: variants.{name}.seed = {found[name].seed}: its seed is the run's, "
+                "the key seed; expected none here"
+            )
     first: dict[tuple[str, ...], str] = {}
-    for name in names:
+    for name in (OURS, STEP_1, *names):  # their repetitions are theirs, whatever else is alike
         if found[name].seed is None:
             first.setdefault(_but_for_seeds(name), name)
     for name, entry in found.items():
@@ -88,7 +103,7 @@ def _but_for_seeds(name: str) -> tuple[str, ...]:
     at: str | None = name
     while at is not None and at not in chain:  # a circle is DVC's to refuse
         entry = variant_entry(at)
-        chain[at] = f"{entry.prompts} {sorted(entry.changes.items(), key=str)}"
+        chain[at] = f"{entry.prompts} {json.dumps(entry.changes, sort_keys=True, default=str)}"
         at = entry.goes_on_from
     return tuple(chain.values())
 

@@ -70,13 +70,14 @@ def apply(names: Sequence[str], params: Path, folder: Path) -> dict[str, tuple[s
                 raise InputError(f"{path}: {key}: expected its value on the same line")
             text = _replaced(text, key, value["value"], f"{path}: {key}", params)
     after = dict(values(_parsed(text, params)))
-    with replacing(params) as partial:
-        partial.write_text(text, encoding="utf-8")
-    return {
+    changed = {
         key: (_line(before[key]), _line(value))
         for key, value in after.items()
         if before[key] != value
     }
+    with replacing(params) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return changed
 
 
 class _Place(NamedTuple):
@@ -126,7 +127,7 @@ def _last_line(node: Any) -> int:
 
 
 def _line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _parsed(text: str, path: Path) -> Any:
@@ -134,6 +135,9 @@ def _parsed(text: str, path: Path) -> Any:
         content = YAML().load(text)
     except YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except (ValueError, RecursionError, OverflowError, MemoryError) as error:
+        # What YAML allows and Python does not: dates out of range, endless nesting.
+        raise InputError(f"{path}: cannot be read as YAML: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping of sections")
     return content
@@ -144,3 +148,5 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run from the project's root") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None

@@ -164,7 +164,8 @@ def prompt_settings(name: str) -> PromptSettings:
     """Returns what shapes a set of prompts.
 
     Raises:
-        InputError: there is no such set, a value is not allowed, or nothing is left to show.
+        InputError: there is no such set, a value is not allowed or would have no effect, or nothing
+            is left to show.
     """
     known_entry("prompts", name)
     chosen = load_section(PromptsEntry, f"prompts.{name}")
@@ -176,8 +177,17 @@ def prompt_settings(name: str) -> PromptSettings:
         changes=changes,
         changed_in=f"prompts.{name}.changes",
     )
+    if not isinstance(compress, bool | None):
+        raise InputError(
+            f"params.yaml: prompts.{name}.changes.compress = {compress!r}: expected true or false"
+        )
     seed = load_shared("seed")
     if not chosen.content.startswith(CODES):
+        if compress is not None:
+            raise InputError(
+                f"params.yaml: prompts.{name}.changes.compress: prompts of interactions hold no "
+                "codes; expected no such key"
+            )
         settings = PromptSettings(None, section, seed)
         if not settings.shown:
             raise InputError(
@@ -189,8 +199,4 @@ def prompt_settings(name: str) -> PromptSettings:
     known_entry("codes", codes)
     if compress is None:
         compress = load_shared("compress")
-    elif not isinstance(compress, bool):
-        raise InputError(
-            f"params.yaml: prompts.{name}.changes.compress = {compress!r}: expected true or false"
-        )
     return PromptSettings(codes, section, seed, compress)

@@ -11,6 +11,7 @@ pipeline: it answers questions. Killed and asked again, it goes on where it was.
 """
 
 import argparse
+import hashlib
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -33,15 +34,15 @@ def main() -> None:
     """Reads the question, scores its pairs, writes or prints them best first."""
     args = arguments()
     catalogue = Catalogue.of_run(args.variant)
-    if args.history:
+    if args.history is not None:
         catalogue = catalogue.with_stranger([item.strip() for item in args.history.split(",")])
     pairs = asked_pairs(args, catalogue)
     scratch = scratch_of(catalogue, pairs)
     best = Ranker.of_catalogue(catalogue).rank(pairs, scratch)
     if args.out:
         write_ranked(best, args.out)
-    if args.user or args.history:
-        who = f"user {args.user}" if args.user else "someone new"
+    if args.user is not None or args.history is not None:
+        who = "someone new" if args.user is None else f"user {args.user}"
         print(f"{who}, {args.variant}: {len(best):,} items new to them")
         print(listing(best.head(args.top)))
     shutil.rmtree(scratch, ignore_errors=True)
@@ -56,9 +57,9 @@ def asked_pairs(args: argparse.Namespace, catalogue: Catalogue) -> Pairs:
     users, items = catalogue.users, catalogue.items
     if args.pairs:
         return read_pairs(args.pairs, users, items)
-    if args.history:
+    if args.history is not None:
         uids = [STRANGER]
-    elif args.user:
+    elif args.user is not None:
         uids = [users.number_of(args.user)]
     elif args.users == Path("all"):
         uids = users.number.tolist()
@@ -78,7 +79,7 @@ def scratch_of(catalogue: Catalogue, pairs: Pairs) -> Path:
         {
             **known,
             "precision": load_section(Scoring, "predict").precision,
-            "pairs": pairs.tolist(),
+            "pairs": hashlib.sha256(pairs.tobytes()).hexdigest(),
             "content": asdict(catalogue.content),
             "sources": import_closure(["stages.recommend.__main__"]),
         },

@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 from stages.io.errors import InputError, run_stage
 from stages.io.params import load_shared
-from stages.io.paths import LLM_FOLDER, METRICS, adapter_folder
+from stages.io.paths import LLM_FOLDER, TABLE, adapter_folder
 from stages.io.tables import read_json, replacing
 from stages.llm.adapters import load_adapter
 from stages.llm.fetching.convert import save_plain
@@ -75,21 +75,23 @@ def validation(variant: str) -> dict[str, Any]:
 
 
 def on_test_rows(variant: str) -> dict[str, str]:
-    """Returns AUC and UAUC on the test rows with their intervals, as `evaluate` found them."""
-    path = METRICS / "evaluate.json"
-    found = read_json(path) if path.is_file() else {}
-    if variant not in found:
+    """Returns AUC, UAUC and GAUC on the test rows with their intervals, as `evaluate` found them.
+
+    What is undefined is left out.
+    """
+    found = read_json(TABLE) if TABLE.is_file() else {}
+    row = found.get("methods", {}).get(variant)
+    if row is None:
         return {"on test rows": "not evaluated"}
-    row, protocol = found[variant], found["protocol"]
-    figures = {
+    level, spans = found["protocol"]["level"], row["intervals"]
+    return {
         f"{name.upper()} on {row['rows']:,} test rows": (
-            f"{row[name]:.4f}, {protocol['level']:.0%} interval over users "
-            f"[{row['intervals'][name]['low']:.4f}, {row['intervals'][name]['high']:.4f}]"
+            f"{row[name]:.4f}, {level:.0%} interval over users "
+            f"[{spans[name]['low']:.4f}, {spans[name]['high']:.4f}]"
         )
-        for name in ("auc", "uauc")
-        if name in row
+        for name in ("auc", "uauc", "gauc")
+        if name in row and name in spans
     }
-    return figures
 
 
 def arguments() -> argparse.Namespace:
