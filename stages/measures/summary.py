@@ -1,5 +1,6 @@
 """The table that ends the pipeline's output."""
 
+from itertools import product
 from typing import Any
 
 from stages.measures.layout import chance_line, metric_titles
@@ -88,24 +89,36 @@ def _difference_line(title: str, found: dict[str, Any], width: int) -> tuple[str
 
 
 def verdicts(table: dict[str, Any]) -> list[str]:
-    """Returns two sentences per row of whose differences is told, or why there is none."""
+    """Returns a sentence per row and metric, one for both if alike, or why there is none."""
     users, of_uauc = table["protocol"]["users"], table["methods"][OURS]["uauc_users"]
     if min(users, of_uauc) < FEWEST_FOR_VERDICT:
         return [
             f"No verdict: {users:,} users, of whom {of_uauc:,} have both labels and count for "
             f"UAUC; at least {FEWEST_FOR_VERDICT} are needed"
         ]
-    sentences = []
-    for metric in _JUDGED_BY:
-        told: dict[str, dict[str, list[str]]] = {}
-        for title, found in told_differences(table["methods"]).items():
-            one, _, other = title.partition(" - ")
-            by_verdict = told.setdefault(one, {verdict: [] for verdict in _VERDICTS})
-            by_verdict[_verdict(found.get(metric))].append(other)
-        for one, by_verdict in told.items():
-            parts = [f"{it} {_listed(others)}" for it, others in by_verdict.items() if others]
-            sentences.append(f"By {metric.upper()}, {one} {'; '.join(parts)}")
+    judged: dict[str, list[str]] = {}
+    differences = _by_row(told_differences(table["methods"]))
+    for one, metric in product(differences, _JUDGED_BY):
+        sentence = f"{one} {_judged(differences[one], metric)}"
+        judged.setdefault(sentence, []).append(metric.upper())
+    sentences = [f"By {' and '.join(by)}, {sentence}" for sentence, by in judged.items()]
     return [*sentences, *([_GROUND] if sentences else [])]
+
+
+def _by_row(differences: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns told differences by the row that they are of, then by the other."""
+    found: dict[str, dict[str, Any]] = {}
+    for title, difference in differences.items():
+        one, _, other = title.partition(" - ")
+        found.setdefault(one, {})[other] = difference
+    return found
+
+
+def _judged(differences: dict[str, Any], metric: str) -> str:
+    by_verdict: dict[str, list[str]] = {verdict: [] for verdict in _VERDICTS}
+    for other, found in differences.items():
+        by_verdict[_verdict(found.get(metric))].append(other)
+    return "; ".join(f"{it} {_listed(others)}" for it, others in by_verdict.items() if others)
 
 
 def _verdict(difference: dict[str, float] | None) -> str:
