@@ -23,8 +23,17 @@ from stages.collab.recipes import PretrainHash
 from stages.io.params import load_section
 from stages.io.paths import INTERACTIONS_FOLDER
 from stages.io.seeds import derived_seed, generator
-from stages.measures.bootstrap import Bootstrap, bootstrap, draw_users, interval
+from stages.measures.bootstrap import draw_users
 from stages.measures.code_quality import additive_share, elements, ranking_metrics
+from stages.measures.planned import SIMPLEST
+from stages.measures.quality import (
+    METRICS,
+    Evaluate,
+    Measured,
+    difference,
+    mean_of,
+    measure_scores,
+)
 
 # Each but for what it changes the section `pretrain_hash`.
 RECIPES: dict[str, dict[str, Any]] = {
@@ -39,9 +48,6 @@ RECIPES: dict[str, dict[str, Any]] = {
     "paper": {"recipe": "paper"},
 }
 FOUND = Path("benchmarks/searches/codes.json")
-DRAWS = 1000
-_METRICS = ("auc", "uauc")
-_SIMPLEST = ("bias", "title_bias")
 _SHOWN = ("valid_auc", "test_auc", "test_uauc")
 
 
@@ -69,7 +75,7 @@ def main() -> None:
 def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Returns the table that docs/hash-search.md shows of a search's results."""
     head = ["data", "codes", "valid AUC", "test AUC", "test UAUC"]
-    head += [f"{metric.upper()} above {name}" for name in _SIMPLEST for metric in _METRICS]
+    head += [f"{metric.upper()} above {name}" for name in SIMPLEST for metric in METRICS]
     head += ["distinct users, items", "additive"]
     lines = [head, ["---"] * len(head)]
     for name, recipes in found.items():
@@ -77,8 +83,8 @@ def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
             cells = [f"{mean:.4f} ± {sd:.4f}" for mean, sd in map(it.get, _SHOWN)]
             cells += [
                 "{:+.4f} [{:+.4f}, {:+.4f}]".format(*it[f"above_{simple}"][metric])
-                for simple in _SIMPLEST
-                for metric in _METRICS
+                for simple in SIMPLEST
+                for metric in METRICS
             ]
             shares = [f"{it[key][0]:.0%}" for key in ("distinct_users", "distinct_items")]
             lines.append([name, recipe, *cells, ", ".join(shares), f"{it['additive'][0]:.0%}"])
@@ -91,8 +97,8 @@ def measured(folder: Path, changes: Mapping[str, Any], seeds: int) -> dict[str, 
     Returns:
         `changes`, `seeds`; mean and sd of AUC and UAUC of `valid` and of `test`, of `cold_uauc` of
         test, of the shares `distinct_users`, `distinct_items` and `additive`; and `above_bias` and
-        `above_title_bias`, the seeds' mean difference to these in AUC and UAUC with a 95 % interval
-        over users.
+        `above_title_bias`, the seeds' mean difference to these in AUC, UAUC and GAUC with an
+        interval over users, as `evaluate` in params.yaml says.
     """
     settings = load_section(PretrainHash, "pretrain_hash", changes=changes)
     data = read_interactions(folder, history=settings.history_read)
@@ -125,23 +131,22 @@ def _above(data: Interactions, ours: list[np.ndarray]) -> dict[str, dict[str, li
     """Returns [value, low, high]: seeds' mean less each simplest method's, on the same draws."""
     test = data.splits["test"]
     uids, labels = test["uid"].to_numpy(), test["label"].to_numpy()
-    draws = draw_users(uids, DRAWS, generator(1, "search_codes"))
+    params = load_section(Evaluate, "evaluate")
+    draws = draw_users(uids, params.replicates, generator(1, "search_codes"))
 
-    def measured(scores: np.ndarray) -> tuple[dict[str, Any], Bootstrap]:
-        return ranking_metrics(test, scores), bootstrap(uids, labels, scores, draws)
+    def measured(scores: np.ndarray) -> Measured:
+        return measure_scores(uids, labels, scores, slices={}, draws=draws, params=params)
 
-    values, drawn = zip(*map(measured, ours), strict=True)
+    mean = mean_of([measured(scores) for scores in ours])
     found: dict[str, dict[str, list[float]]] = {}
-    for name in _SIMPLEST:
+    for name in SIMPLEST:
         simplest = methods.load(name)
         fitted = simplest.fit(data, load_section(simplest.settings, f"compare.{name}"), 1)
-        its_values, its_drawn = measured(fitted.score(data.rows["test"]))
-        gaps = found[f"above_{name}"] = {}
-        for metric in _METRICS:
-            value = statistics.fmean(it[metric] for it in values) - its_values[metric]
-            replicates = np.mean([getattr(it, metric) for it in drawn], axis=0)
-            span = interval(replicates - getattr(its_drawn, metric), 0.95) or {}
-            gaps[metric] = [round(v, 4) for v in (value, span["low"], span["high"])]
+        gaps = difference(mean, measured(fitted.score(data.rows["test"])), params.level)
+        found[f"above_{name}"] = {
+            metric: [round(gap[end], 4) for end in ("value", "low", "high")]
+            for metric, gap in gaps.items()
+        }
     return found
 
 
