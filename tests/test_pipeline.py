@@ -153,7 +153,7 @@ def key_file_of(stage: str) -> str:
 def modules_of(stage: str) -> list[str]:
     """Returns the modules that a stage runs: its own, and those that a registry finds for it."""
     name, _, item = stage.partition("@")
-    metrics = [f"stages.measures.metrics.{name}" for name in ("auc", "ndcg", "uauc")]
+    metrics = [f"stages.measures.metrics.{name}" for name in ("auc", "gauc", "ndcg", "uauc")]
     also = {
         "fetch_data": ["stages.datasets.ml_100k"],
         "preprocess": ["stages.datasets.ml_100k"],
