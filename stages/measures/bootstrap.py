@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from stages.measures.metrics.auc import Ranked
 from stages.measures.metrics.uauc import METRIC as UAUC
+from stages.measures.metrics.uauc import user_aucs
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +41,7 @@ def bootstrap(uids: NDArray, labels: NDArray, scores: NDArray, draws: NDArray) -
     _, user = np.unique(uids, return_inverse=True)
     ranked = Ranked.of(labels, scores)
     aucs = [ranked.auc(counts[user]) for counts in draws]
-    values = UAUC.of_users(uids, labels, scores, 0)
+    _, values = user_aucs(uids, labels, scores)
     return Bootstrap(
         auc=np.array([np.nan if a is None else a for a in aucs]),
         uauc=UAUC.drawn(uids, labels, values, draws),

@@ -31,7 +31,7 @@ def csv_table(table: dict[str, Any]) -> pd.DataFrame:
         for metric in METRICS:
             line |= {metric: it[metric], **_bounds(metric, it["intervals"][metric])}
         line |= {"users": it["uauc_users"]}
-        for name in _further():
+        for name in further_metrics():
             line |= {name: it[name], **_bounds(name, it["intervals"][name])}
         for kind, metric in product(_GAPS, METRICS):
             gap = it.get(kind, {}).get(metric) or {}
@@ -97,17 +97,18 @@ def markdown(table: dict[str, Any]) -> str:
 
 def metric_titles(k: int) -> list[str]:
     """Returns what the table calls the metrics beside `METRICS`."""
-    return [user_metrics()[name].title.format(k=k) for name in _further()]
+    return [user_metrics()[name].title.format(k=k) for name in further_metrics()]
 
 
 def chance_line(chance: dict[str, float | None], k: int) -> str:
     """Returns what a random order gives, for people: the level above which something is known."""
-    titles = dict(zip((*METRICS, *_further()), (*_TITLES, *metric_titles(k)), strict=True))
+    titles = dict(zip((*METRICS, *further_metrics()), (*_TITLES, *metric_titles(k)), strict=True))
     levels = [f"{title} {_number(chance.get(name))}" for name, title in titles.items()]
     return f"A random order gives {', '.join(levels)}"
 
 
-def _further() -> list[str]:
+def further_metrics() -> list[str]:
+    """Returns the names of the metrics beside `METRICS`: no differences are told of them."""
     return [name for name in user_metrics() if name not in METRICS]
 
 
@@ -118,7 +119,9 @@ def _all_rows(methods: dict[str, Any], k: int) -> str:
     for it in methods.values():
         whole = it["all_rows"]
         cells = [_number(whole[m]) + _span(whole["intervals"][m]) for m in METRICS]
-        further = [_number(whole[name]) + _span(whole["intervals"][name]) for name in _further()]
+        further = [
+            _number(whole[name]) + _span(whole["intervals"][name]) for name in further_metrics()
+        ]
         rows = f"{it['scored_rows']:,}"
         body.append([it["title"], rows, *cells, f"{whole['uauc_users']:,}", *further])
     return _grid(head, body)
@@ -127,7 +130,7 @@ def _all_rows(methods: dict[str, Any], k: int) -> str:
 def _cells(it: dict[str, Any], gaps: list[str]) -> list[str]:
     told, further = (
         [_number(it[name]) + _span(it["intervals"][name]) for name in names]
-        for names in (METRICS, _further())
+        for names in (METRICS, further_metrics())
     )
     cells = [it["title"], *told, f"{it['uauc_users']:,}", *further]
     for kind, metric in product(gaps, METRICS):

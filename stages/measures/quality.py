@@ -65,8 +65,8 @@ def measure_scores(
     further: dict[str, float | None] = {}
     for name, metric in user_metrics().items():
         if name != "uauc":
-            further[name] = metric.mean(uids, labels, scores, params.ndcg_k)
             values = metric.of_users(uids, labels, scores, params.ndcg_k)
+            further[name] = metric.average(uids, labels, values)
             drawn[name] = metric.drawn(uids, labels, values, draws)
     whole = sliced_metrics(uids, labels, scores, slices)
     spans = {name: interval(values, params.level) for name, values in drawn.items()}

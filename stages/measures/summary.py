@@ -3,10 +3,9 @@
 from itertools import product
 from typing import Any
 
-from stages.measures.layout import chance_line, metric_titles
+from stages.measures.layout import chance_line, further_metrics, metric_titles
 from stages.measures.planned import BIAS, OURS, STEP_1, TITLE_BIAS
 from stages.measures.quality import METRICS
-from stages.measures.user_metrics import user_metrics
 
 _GAP = "  "
 # Below so many users, an interval over draws of them is no ground for a verdict.
@@ -34,7 +33,10 @@ def summary_table(table: dict[str, Any]) -> str:
     lines: list[tuple[str, ...]] = [(*header, *metric_titles(protocol["ndcg_k"]))]
     lines += [_method_line(it) for it in methods.values()]
     differences = told_differences(methods)
-    lines += [_difference_line(title, found, len(lines[0])) for title, found in differences.items()]
+    lines += [
+        _difference_line(f"{one} - {other}", found, len(lines[0]))
+        for (one, other), found in differences.items()
+    ]
     text = _aligned(lines)
     text.insert(1 + len(methods), "")
     rule = "-" * max(map(len, text))
@@ -43,22 +45,22 @@ def summary_table(table: dict[str, Any]) -> str:
     return "\n".join([*heading, rule, *text, rule, chance, *verdicts(table)])
 
 
-def told_differences(methods: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns the differences that are told, by what they are called.
+def told_differences(methods: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Returns the differences that are told, by the titles of the two rows.
 
     BinLLM's from its step 1 and from sets of codes; theirs from biases, where there are any.
     """
     codes = [name for name, it in methods.items() if it["kind"] == "codes"]
     ours = methods[OURS]["title"]
     found = {
-        f"{ours} - {methods[other]['title']}": methods[other]["difference"]
+        (ours, methods[other]["title"]): methods[other]["difference"]
         for other in (STEP_1, *codes)
         if other in methods
     }
     for simple, title in ((BIAS, BIAS), (TITLE_BIAS, "title bias")):
         if simple in methods:
             for name in (OURS, *codes):
-                found[f"{methods[name]['title']} - {title}"] = methods[name][f"above_{simple}"]
+                found[methods[name]["title"], title] = methods[name][f"above_{simple}"]
     return found
 
 
@@ -77,7 +79,7 @@ def _method_line(found: dict[str, Any]) -> tuple[str, ...]:
     cells = [found["title"]]
     for metric in METRICS:
         cells += [_number(found.get(metric)), _span(intervals.get(metric))]
-    return (*cells, *(_number(found.get(name)) for name in user_metrics() if name not in METRICS))
+    return (*cells, *(_number(found.get(name)) for name in further_metrics()))
 
 
 def _difference_line(title: str, found: dict[str, Any], width: int) -> tuple[str, ...]:
@@ -97,27 +99,19 @@ def verdicts(table: dict[str, Any]) -> list[str]:
             f"UAUC; at least {FEWEST_FOR_VERDICT} are needed"
         ]
     judged: dict[str, list[str]] = {}
-    differences = _by_row(told_differences(table["methods"]))
-    for one, metric in product(differences, _JUDGED_BY):
-        sentence = f"{one} {_judged(differences[one], metric)}"
+    differences = told_differences(table["methods"])
+    for one, metric in product(dict.fromkeys(one for one, _ in differences), _JUDGED_BY):
+        others = {other: it.get(metric) for (of, other), it in differences.items() if of == one}
+        sentence = f"{one} {_judged(others)}"
         judged.setdefault(sentence, []).append(metric.upper())
     sentences = [f"By {' and '.join(by)}, {sentence}" for sentence, by in judged.items()]
     return [*sentences, *([_GROUND] if sentences else [])]
 
 
-def _by_row(differences: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns told differences by the row that they are of, then by the other."""
-    found: dict[str, dict[str, Any]] = {}
-    for title, difference in differences.items():
-        one, _, other = title.partition(" - ")
-        found.setdefault(one, {})[other] = difference
-    return found
-
-
-def _judged(differences: dict[str, Any], metric: str) -> str:
+def _judged(differences: dict[str, dict[str, float] | None]) -> str:
     by_verdict: dict[str, list[str]] = {verdict: [] for verdict in _VERDICTS}
     for other, found in differences.items():
-        by_verdict[_verdict(found.get(metric))].append(other)
+        by_verdict[_verdict(found)].append(other)
     return "; ".join(f"{it} {_listed(others)}" for it, others in by_verdict.items() if others)
 
 

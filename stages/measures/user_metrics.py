@@ -36,9 +36,12 @@ class UserMetric:
 
     def mean(self, uids: NDArray, labels: NDArray, scores: NDArray, k: int) -> float | None:
         """Returns the mean over users; None where no user has both classes."""
-        values = self.of_users(uids, labels, scores, k)
-        counts = np.ones((1, len(np.unique(uids))))
-        return float(self.drawn(uids, labels, values, counts)[0]) if len(values) else None
+        return self.average(uids, labels, self.of_users(uids, labels, scores, k))
+
+    def average(self, uids: NDArray, labels: NDArray, values: Floats) -> float | None:
+        """Returns the mean of what `of_users` returned; None where no user has both classes."""
+        once = np.ones((1, len(np.unique(uids))))
+        return float(self.drawn(uids, labels, values, once)[0]) if len(values) else None
 
     def drawn(self, uids: NDArray, labels: NDArray, values: Floats, draws: NDArray) -> Floats:
         """Returns the means over resampled users: each counts as often as they are drawn.

@@ -8,7 +8,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from stages.measures.layout import chance_line, metric_titles
+from stages.measures.layout import chance_line, further_metrics, metric_titles
 from stages.measures.page.drawings import (
     bits_drawing,
     cost_drawing,
@@ -22,7 +22,6 @@ from stages.measures.page.style import STYLE
 from stages.measures.planned import OURS
 from stages.measures.quality import METRICS
 from stages.measures.summary import verdicts
-from stages.measures.user_metrics import user_metrics
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -213,7 +212,7 @@ def run_page(
         ours=OURS,
         further=metric_titles(k),
         metrics=METRICS,
-        further_keys=[name for name in user_metrics() if name not in METRICS],
+        further_keys=further_metrics(),
         with_bias=any("above_bias" in it for it in methods.values()),
         chance=chance_line(table["chance"], k),
         plots=_plots(record),
