@@ -51,8 +51,8 @@ def tiny_llm_folder(request: pytest.FixtureRequest, llm_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def encoder_folder(request: pytest.FixtureRequest) -> Path:
-    """The default text encoder as `compare ctrl` fetches it."""
-    write = partial(write_encoder, source=ENCODER, downloads=DOWNLOADS)
+    """The default text encoder as methods fetch it."""
+    write = partial(write_encoder, source=ENCODER, named="encoder", downloads=DOWNLOADS)
     return _converted(request, "encoder", write)
 
 

@@ -47,6 +47,7 @@ TITLES = {
     "bias": "User + item bias",
     "title_bias": "User + item + title bias",
     "item_knn": "Item kNN",
+    "title_knn": "Title kNN",
     "mf": "MF",
     "lightgcn": "LightGCN",
     "sasrec": "SASRec",

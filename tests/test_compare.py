@@ -49,11 +49,11 @@ from tests.planted import liked_before
 from tests.refusals import assert_one_line
 
 N_USERS, N_ITEMS, GROUPS = 60, 40, 4
-# All that are fitted without texts; CTRL has a test file of its own.
+# All that are fitted without texts; CTRL and title kNN have test files of their own.
 METHODS = [
     name
     for name in methods.names()
-    if isinstance(methods.load(name), CollaborativeMethod) and name != "ctrl"
+    if isinstance(methods.load(name), CollaborativeMethod) and name not in ("ctrl", "title_knn")
 ]
 WITH_HISTORY = ("sasrec", "din")
 # Counted or solved, with nothing drawn; and of these, what ranks items in one order for all users.

