@@ -37,7 +37,6 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
         "weight": [0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5],
         "history": [5, 10, 25],
         "encoder": ["all-minilm-l6-v2"],
-        "max_tokens": [64],
     },
 }
 FOUND = Path("benchmarks/searches/main_effects.json")

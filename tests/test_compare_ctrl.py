@@ -70,9 +70,7 @@ def test_a_text_names_the_candidate_and_the_liked_titles_latest_first() -> None:
 
 
 def encoded(small_encoder: Path, given: Sequence[str], max_tokens: int = 32) -> torch.Tensor:
-    return encode(
-        given, small_encoder, max_tokens=max_tokens, precision="float32", named="key.max_tokens"
-    )
+    return encode(given, small_encoder, max_tokens=max_tokens, precision="float32")
 
 
 def test_a_text_is_encoded_as_it_would_be_alone(

@@ -24,8 +24,9 @@ from test_compare_ctrl import interactions  # noqa: F401  (a fixture)
 from stages.collab.interactions import read_interactions
 from stages.compare import main
 from stages.io.params import load_section
+from stages.llm.title_vectors import title_vectors
 from stages.methods import title_bias, title_knn
-from stages.methods.title_knn import likeness, title_vectors
+from stages.methods.title_knn import likeness
 from tests.refusals import assert_one_line
 
 QUICK: dict[str, Any] = {"encoder": "encoder", "weight": 2.0, "history": 8}
@@ -74,7 +75,7 @@ def test_titles_of_one_theme_are_alike_and_others_are_not(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     titles = ["Star Wars (1977)", "Star Trek: First Contact (1996)", "Sense and Sensibility (1995)"]
-    vectors = title_vectors(titles, encoder_folder, max_tokens=64)
+    vectors = title_vectors(titles, str(encoder_folder), named="key")
     assert not vectors[0].any()
     torch.testing.assert_close(vectors[1:].norm(dim=-1), torch.ones(3))
     alike = vectors @ vectors.T
@@ -85,7 +86,7 @@ def test_one_title_for_all_tells_nothing(
     small_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    vectors = title_vectors(["A title"] * 4, small_encoder, max_tokens=64)
+    vectors = title_vectors(["A title"] * 4, str(small_encoder), named="key")
     assert vectors.abs().max() < 1e-3
 
 
@@ -141,7 +142,7 @@ def test_nothing_is_drawn(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("weight", -1), ("history", 0), ("max_tokens", 4), ("encoder", ""), ("neighbours", 5)],
+    [("weight", -1), ("history", 0), ("encoder", ""), ("neighbours", 5)],
 )
 def test_a_bad_value_ends_in_one_line_and_writes_nothing(
     project: Path, capsys: pytest.CaptureFixture[str], key: str, value: Any
@@ -160,13 +161,6 @@ def test_a_missing_encoder_ends_in_one_line(
         "compare.title_knn.encoder = 'encoder': no such folder; "
         "expected all-minilm-l6-v2 or a local folder",
     )
-
-
-def test_longer_titles_than_the_encoder_reads_end_in_one_line(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_settings({"title_knn": {**QUICK, "max_tokens": 513}})
-    assert_refused(capsys, "reads 512 tokens, expected compare.title_knn.max_tokens (513) or more")
 
 
 def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:

@@ -57,7 +57,7 @@ def test_the_real_encoder_finds_like_sentences_alike(encoder_folder: Path) -> No
         "A woman is holding an infant.",
         "Stock prices fell sharply on Monday.",
     ]
-    vectors = encode(sentences, encoder_folder, max_tokens=64, precision="float32", named="key")
+    vectors = encode(sentences, encoder_folder, max_tokens=64, precision="float32")
     similar = vectors @ vectors.T
     assert similar[0, 1] > 0.6 and similar[2, 3] > 0.5
     assert similar[:4, 4].max() < 0.2

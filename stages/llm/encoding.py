@@ -23,9 +23,7 @@ _BATCH = 32
 _KEPT_AT_ONCE = 16 * _BATCH
 
 
-def encode(
-    texts: Sequence[str], folder: Path, *, max_tokens: int, precision: Precision, named: str
-) -> Tensor:
+def encode(texts: Sequence[str], folder: Path, *, max_tokens: int, precision: Precision) -> Tensor:
     """Encodes texts: the mean of the last layer's states over a text's tokens, of length 1.
 
     Equal texts are encoded once, and texts of like length together. What is encoded is kept in
@@ -37,7 +35,6 @@ def encode(
         folder: an encoder as `stages.llm.encoder.write_encoder` wrote it.
         max_tokens: longer texts lose their ends.
         precision: type of the encoder's weights; see `stages.llm.hardware.resolve_precision`.
-        named: the key in `params.yaml` of `max_tokens`.
 
     Returns:
         (n, width) float32.
@@ -50,7 +47,7 @@ def encode(
     if max_tokens > token_limit(folder):
         raise InputError(
             f"{folder}: the encoder reads {token_limit(folder)} tokens, "
-            f"expected {named} ({max_tokens}) or more"
+            f"expected compare.ctrl.texts.max_tokens ({max_tokens}) or more"
         )
     # Longest first, so that the time left is never underestimated.
     unique = sorted(set(texts), key=lambda text: (-len(text), text))

@@ -66,7 +66,6 @@ def fit_ctrl(data: Interactions, settings: Settings, seed: int) -> FittedMethod:
         fetch_encoder(settings.encoder, named="compare.ctrl.encoder"),
         max_tokens=settings.texts.max_tokens,
         precision=settings.texts.precision,
-        named="compare.ctrl.texts.max_tokens",
     )
     rng = torch.Generator().manual_seed(derived_seed(seed, "compare_ctrl"))
     with threads(1):

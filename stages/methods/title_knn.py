@@ -6,22 +6,19 @@ content-based recommender, whose profile of a user is the sum of what they liked
 so all that is fitted is title bias.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import embedding, normalize
+from torch.nn.functional import embedding
 
 from stages.collab.fitting import SCORING_BATCH, Rows
 from stages.collab.histories import PADDING, histories_of
 from stages.collab.interactions import Interactions
 from stages.collab.main_effects import Effects, logits, main_effects
 from stages.collab.method import CollaborativeMethod, FittedMethod
-from stages.llm.encoder import fetch_encoder
-from stages.llm.encoding import encode
+from stages.llm.title_vectors import title_vectors
 from stages.measures.metrics.auc import auc
 
 
@@ -32,18 +29,16 @@ class Settings(Effects):
     weight: float = Field(ge=0)
     history: int = Field(ge=1, le=1000)
     encoder: str = Field(min_length=1)
-    max_tokens: int = Field(ge=8)
 
 
 def fit(data: Interactions, settings: Settings, seed: int) -> FittedMethod:
     """Fits the effects and encodes the titles; nothing is drawn, so that all seeds give the same.
 
     Raises:
-        InputError: `encoder` names nothing, or holds no encoder, or one for shorter texts.
+        InputError: `encoder` names nothing, or what it holds is no encoder.
     """
     effects = main_effects(data, c=settings.c, title_weight=settings.title_weight)
-    encoder = fetch_encoder(settings.encoder, named="compare.title_knn.encoder")
-    vectors = title_vectors(data.titles, encoder, max_tokens=settings.max_tokens)
+    vectors = title_vectors(data.titles, settings.encoder, named="compare.title_knn.encoder")
 
     def score(asked: Rows) -> NDArray:
         alike = settings.weight * likeness(vectors, asked)
@@ -57,24 +52,6 @@ def fit(data: Interactions, settings: Settings, seed: int) -> FittedMethod:
         valid_auc=auc(valid.labels.numpy(), score(valid)),
         course={"iterations": effects.iterations},
     )
-
-
-def title_vectors(titles: list[str], encoder: Path, *, max_tokens: int) -> Tensor:
-    """Returns (n_items + 1, width): each title's vector less the mean title's, of length 1.
-
-    What all titles have in common, such as a year in brackets, tells nothing of any two. Row 0 is
-    padding: zeros, as is a title like the mean one.
-    """
-    found = encode(
-        titles,
-        encoder,
-        max_tokens=max_tokens,
-        precision="float32",
-        named="compare.title_knn.max_tokens",
-    )
-    vectors = torch.zeros(len(titles) + 1, found.shape[1])
-    vectors[1:] = normalize(found - found.mean(0), dim=-1)
-    return vectors
 
 
 def likeness(vectors: Tensor, rows: Rows) -> NDArray[np.float32]:
