@@ -25,10 +25,10 @@ from stages.io.paths import INTERACTIONS_FOLDER
 from stages.io.seeds import derived_seed, generator
 from stages.measures.bootstrap import draw_users
 from stages.measures.code_quality import additive_share, elements, ranking_metrics
+from stages.measures.params import Evaluate
 from stages.measures.planned import SIMPLEST
 from stages.measures.quality import (
     METRICS,
-    Evaluate,
     Measured,
     difference,
     mean_of,

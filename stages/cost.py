@@ -16,7 +16,8 @@ from stages.io.params import load_section, load_shared
 from stages.io.paths import INTERACTIONS_FOLDER, LLM_FOLDER, METRICS, PLOTS, prompts_folder
 from stages.io.seeds import generator
 from stages.io.tables import INTERACTIONS, read_table, write_csv, write_json
-from stages.llm.cost import Cost, measure
+from stages.llm.cost import measure
+from stages.llm.cost_params import Cost
 from stages.llm.load import load_llm
 from stages.llm.params import Scoring
 from stages.prompts.content import read_content

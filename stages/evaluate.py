@@ -17,9 +17,9 @@ from stages.io.paths import EVALUATION, HEADLINE, METRICS, PLANNED_ROWS, PLOTS, 
 from stages.io.tables import read_json, write_csv, write_json
 from stages.measures.figures import draw_methods, draw_warm_cold
 from stages.measures.layout import csv_table, markdown, slice_bars
+from stages.measures.params import Evaluate
 from stages.measures.planned import OURS, read_rows, remove_other_rows
 from stages.measures.plots import roc_points
-from stages.measures.quality import Evaluate
 from stages.measures.summary import summary_table
 from stages.measures.table import distinct_codes, headline, recorded, whole_table
 

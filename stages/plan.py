@@ -17,6 +17,7 @@ from stages.io.outputs import replacing
 from stages.io.paths import PLAN, PLANNED_ROWS
 from stages.io.tables import write_json
 from stages.measures.planned import rows_as_json
+from stages.planning.checks import check_late_settings
 from stages.planning.keys import item_keys, stage_keys
 from stages.planning.rows import planned_rows
 
@@ -25,6 +26,7 @@ def main() -> None:
     """Reads params and sources, writes the plan, the folder whole or not at all."""
     dataset = datasets.chosen()
     rows = planned_rows(dataset)
+    check_late_settings()
     keys = {**stage_keys(dataset), **item_keys()}
     with replacing(PLAN) as folder:
         for path, key in keys.items():

@@ -28,8 +28,9 @@ from stages.measures import user_metrics as metrics_of_users
 from stages.measures.bootstrap import bootstrap, draw_users, interval
 from stages.measures.layout import IN_SLICES
 from stages.measures.metrics.uauc import user_aucs
+from stages.measures.params import Evaluate
 from stages.measures.plots import MOST_POINTS, roc_curve, roc_points
-from stages.measures.quality import METRICS, Evaluate
+from stages.measures.quality import METRICS
 from stages.measures.scored_rows import ScoredRows
 from stages.measures.seeds_table import all_rows_of
 from stages.measures.summary import summary_table

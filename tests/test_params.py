@@ -29,11 +29,11 @@ from stages.io.params import (
     load_section,
     load_shared,
 )
-from stages.llm.cost import Cost
+from stages.llm.cost_params import Cost
 from stages.llm.method import LlmMethod, Shared, Training
 from stages.llm.params import Scoring, TrainLora
 from stages.llm.variants import VariantEntry, training_settings
-from stages.measures.quality import Evaluate
+from stages.measures.params import Evaluate
 from stages.prompts.settings import MaterializePrompts, PromptsEntry, prompt_settings
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -406,7 +406,7 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"compare_llm.methods": []}, {"rows.json"}),
     ({"codes.narrow": {"dim": 8}}, {"rows.json", "pretrain_hash/narrow"}),
     # Keys that a stage lists itself are none of the plan's.
-    ({"compare.mf": 7, "compare.seeds": 3, "evaluate": 7, "cost": 7, "llm": 7}, set()),
+    ({"compare.mf.lr": 0.5, "compare.seeds": 3, "evaluate.level": 0.5, "llm": 7}, set()),
 ]
 
 
@@ -596,9 +596,31 @@ def test_an_unknown_method_is_told_which_ones_fit() -> None:
         plan.main()
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("compare.din.epochs", 0),
+        ("compare.item_knn.weight", "much"),
+        ("predict.rows", -1),
+        ("cost.repeats", 0),
+        ("evaluate.level", 1),
+    ],
+)
+def test_a_bad_value_of_a_stage_after_the_trainings_is_told_at_once(key: str, value: Any) -> None:
+    write_params({key: value})
+    with pytest.raises(InputError, match=rf"params.yaml: {re.escape(key)} = "):
+        plan.main()
+    assert not paths.PLAN.exists()
+
+
 def test_settings_of_methods_that_do_not_run_are_not_looked_at() -> None:
-    bad = {"compare_llm.icl": 7, "compare_llm.collm": 7, "compare_llm.training": 7}
-    assert "codes" in planned({**bad, "compare.din": 7, "compare_llm.methods": []})
+    bad = {
+        "compare.ctrl": 7,
+        "compare_llm.icl": 7,
+        "compare_llm.collm": 7,
+        "compare_llm.training": 7,
+    }
+    assert "codes" in planned({**bad, "compare_llm.methods": []})
 
 
 def test_the_stage_says_how_many_rows_there_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,8 +16,9 @@ from stages.io.errors import InputError
 from stages.io.params import load_section
 from stages.io.tables import INTERACTIONS, REPEATS, read_table, write_json, write_table
 from stages.measures.layout import markdown
+from stages.measures.params import Evaluate
 from stages.measures.planned import PlannedRow, read_rows, rows_as_json
-from stages.measures.quality import METRICS, Evaluate
+from stages.measures.quality import METRICS
 from stages.measures.repeats import scores_by_seed
 from stages.measures.scored_rows import read_predictions
 from stages.measures.seeds_table import across_seeds

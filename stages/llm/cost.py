@@ -5,22 +5,13 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 import numpy as np
-from pydantic import Field
 
-from stages.io.params import Section
 from stages.io.progress import Progress
 from stages.llm.load import Llm
 from stages.llm.packing import group_rows
 from stages.llm.score import score_prompts
 from stages.prompts.text import BuiltPrompts
 from stages.prompts.tokenizer import tokenize
-
-
-class Cost(Section):
-    """How the cost is measured; each key is explained in `params.yaml`."""
-
-    rows: int = Field(ge=1)
-    repeats: int = Field(ge=1, le=100)
 
 
 def measure(

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from stages.io.params import Section
 from stages.measures.bootstrap import bootstrap, interval
+from stages.measures.params import Evaluate
 from stages.measures.slices import sliced_metrics
 from stages.measures.user_metrics import user_metrics
 
@@ -17,14 +16,6 @@ from stages.measures.user_metrics import user_metrics
 METRICS = ("auc", "uauc", "gauc")
 
 Floats = NDArray[np.float64]
-
-
-class Evaluate(Section):
-    """How scores are measured: `evaluate` in `params.yaml`, where each key is explained."""
-
-    ndcg_k: int = Field(ge=1, le=1000)
-    replicates: int = Field(ge=10, le=100_000)
-    level: float = Field(gt=0, lt=1)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from stages.io.errors import InputError
 from stages.io.tables import INTERACTIONS, PREDICTIONS, read_table
-from stages.measures.quality import Evaluate, Measured, measure_scores
+from stages.measures.params import Evaluate
+from stages.measures.quality import Measured, measure_scores
 
 _FACTS = ["row", "uid", "iid", "label", "seen", "warm"]
 

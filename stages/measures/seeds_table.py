@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from stages.io.paths import TEST_ROWS, predictions, repeats
 from stages.io.seeds import generator
 from stages.measures.bootstrap import draw_users
+from stages.measures.params import Evaluate
 from stages.measures.planned import OURS, SIMPLEST, PlannedRow
-from stages.measures.quality import METRICS, Evaluate, Measured, mean_of
+from stages.measures.quality import METRICS, Measured, mean_of
 from stages.measures.repeats import over_seeds, scores_by_seed
 from stages.measures.scored_rows import ScoredRows, read_predictions, read_scored_rows
 

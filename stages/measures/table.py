@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from stages.io.paths import TEST_ROWS, predictions
 from stages.io.seeds import generator
 from stages.measures.bootstrap import bootstrap, draw_users, interval
+from stages.measures.params import Evaluate
 from stages.measures.planned import BIAS, OURS, SIMPLEST, PlannedRow, RowFacts, read_facts
-from stages.measures.quality import Evaluate, chance_levels, difference
+from stages.measures.quality import chance_levels, difference
 from stages.measures.scored_rows import ScoredRows, read_scored_rows
 from stages.measures.seeds_table import all_rows_of, table_of_seeds
 
