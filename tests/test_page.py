@@ -19,14 +19,22 @@ from markupsafe import escape
 from stages import evaluate, report
 from stages.io import paths
 from stages.io.errors import InputError
-from stages.io.tables import INTERACTIONS, PROMPTS, read_table, write_csv, write_json, write_table
+from stages.io.tables import (
+    INTERACTIONS,
+    PROMPTS,
+    REPEATS,
+    read_table,
+    write_csv,
+    write_json,
+    write_table,
+)
 from stages.measures import __main__ as command
 from stages.measures.page.html import differing, prompts_along_the_scores
 from stages.measures.page.record import flat_params, from_folder, read_record
-from tests.scored import FACTS, write_plan, write_row, write_test_rows
+from tests.scored import FACTS, predictions, write_plan, write_row, write_test_rows
 
 ROOT = Path(__file__).resolve().parent.parent
-ROWS = ("bias", "mf", "binmf", "text", "codes")
+ROWS = ("bias", "title_bias", "mf", "binmf", "text", "codes")
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
@@ -142,14 +150,39 @@ def test_every_row_stands_in_the_table_with_its_intervals(run: Path) -> None:
             span = found["intervals"][metric]
             assert f"{found[metric]:.4f}" in line
             assert f"[{span['low']:.3f}, {span['high']:.3f}]" in line
-        if row != "bias":
-            assert f"{found['above_bias']['auc']['value']:+.4f}" in line
+        for simplest in {"bias", "title_bias"} - {row}:
+            for metric in ("auc", "gauc"):
+                assert f"{found[f'above_{simplest}'][metric]['value']:+.4f}" in line
+
+
+def test_without_several_seeds_there_is_no_table_of_them(run: Path) -> None:
+    assert "Under several seeds" not in page(run)
+
+
+def test_what_ran_under_several_seeds_has_mean_deviation_and_differences(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(run, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    again = predictions("mf").assign(seed=2)[["seed", "row", "score"]]
+    again["score"] += np.random.default_rng(6).normal(size=len(again))
+    write_table(again, paths.repeats("mf"), REPEATS)
+    evaluate.main()
+    report.main()
+    found = json.loads(paths.TABLE.read_text())["seeds"]["methods"]["mf"]
+    (line,) = re.findall(r"<td>MF</td>.*?</tr>", page(Path()).split("Under several seeds")[1], re.S)
+    for metric in ("auc", "uauc", "gauc"):
+        assert f"{found[metric]['mean']:.4f}" in line and f"± {found[metric]['sd']:.4f}" in line
+    for simplest in ("bias", "title_bias"):
+        gap = found[f"above_{simplest}"]["gauc"]
+        assert f"{gap['value']:+.4f}" in line and f"[{gap['low']:+.4f}, {gap['high']:+.4f}]" in line
 
 
 def test_the_headline_of_the_page_is_that_of_the_metrics(run: Path) -> None:
     found = json.loads((run / "metrics/main.json").read_text())
     shown = re.findall(r"<b>([^<]+)</b>", page(run).split("</section>")[0])
-    expected = [f"{found[name]:.4f}" for name in ("auc", "uauc")]
+    ours = json.loads((run / "metrics/evaluate.json").read_text())["methods"]["codes"]
+    expected = [f"{it:.4f}" for it in (found["auc"], found["uauc"], ours["gauc"])]
     expected += [f"{found[name]:+.4f}" for name in ("bias", "binmf")]
     assert shown == [*expected, f"{found['valid']:.4f}", "241", "30"]
 

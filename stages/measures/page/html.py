@@ -19,7 +19,7 @@ from stages.measures.page.drawings import (
 )
 from stages.measures.page.record import Record
 from stages.measures.page.style import STYLE
-from stages.measures.planned import OURS
+from stages.measures.planned import OURS, SIMPLEST
 from stages.measures.quality import METRICS
 from stages.measures.summary import verdicts
 
@@ -41,6 +41,11 @@ _MACROS = """
 {% if found %}<span class="{{ "better" if found.low is defined and found.low > 0 else
   "worse" if found.high is defined and found.high < 0 }}">{{ "%+.4f" % found.value }}</span>
 {{- span(found, "%+.4f") }}{% else %}-{% endif %}{%- endmacro %}
+{% macro heads_of_gaps(above) %}{% for title in above.values() %}<th>AUC above<br>{{ title }}</th>
+<th>GAUC above<br>{{ title }}</th>{% endfor %}<th>BinLLM's AUC<br>above it</th>{% endmacro %}
+{% macro gaps(it, above) %}{% for kind in above %}{% for metric in ("auc", "gauc") %}
+<td>{{ gap(it.get(kind, {}).get(metric)) }}</td>{% endfor %}{% endfor %}
+<td>{{ gap(it.get("difference", {}).get("auc")) }}</td>{% endmacro %}
 """
 
 _RUN = """
@@ -59,21 +64,30 @@ users drawn {{ "{:,}".format(protocol.replicates) }} times; of differences on th
 <div class="scroll"><table><thead><tr><th>method</th>{% for it in metrics %}
 <th>{{ it | upper }}</th>{% endfor %}<th>users</th>
 {% for it in further %}<th>{{ it }}</th>{% endfor %}
-{% if with_bias %}{% for it in ("AUC", "GAUC") %}<th>{{ it }} above<br>user + item bias</th>
-{% endfor %}{% endif %}<th>BinLLM's AUC<br>above it</th><th>valid AUC</th>
+{{ heads_of_gaps(above) }}<th>valid AUC</th>
 <th>trained<br>parameters</th></tr></thead><tbody>
 {% for name, it in methods.items() %}<tr{% if name == ours %} class="ours"{% endif %}>
 <td>{{ it.title }}</td>
 {% for key in metrics %}<td>{{ number(it.get(key)) }} {{ span(it.intervals.get(key)) }}</td>
 {% endfor %}<td>{{ "{:,}".format(it.uauc_users) }}</td>
 {% for key in further_keys %}<td>{{ number(it.get(key)) }} {{ span(it.intervals.get(key)) }}</td>
-{% endfor %}{% if with_bias %}{% for key in ("auc", "gauc") %}
-<td>{{ gap(it.get("above_bias", {}).get(key)) }}</td>{% endfor %}{% endif %}
-<td>{{ gap(it.get("difference", {}).get("auc")) }}</td>
+{% endfor %}{{ gaps(it, above) }}
 <td>{{ number(it.get("valid_auc")) }}</td>
 <td>{{ "{:,}".format(it.parameters) if it.parameters is defined else "-" }}</td></tr>
 {% endfor %}</tbody></table></div>
 <p class="soft">{{ chance }}.</p>
+{% if seeds %}<h2>Under several seeds</h2>
+<p class="soft">Mean ± standard deviation over seeds. Brackets are intervals over users, of the
+means' differences: they leave out what other seeds would change.</p>
+<div class="scroll"><table><thead><tr><th>method</th><th>seeds</th><th>rows</th>
+{% for it in metrics %}<th>{{ it | upper }}</th>{% endfor %}
+{{ heads_of_gaps(above) }}</tr></thead><tbody>
+{% for name, it in seeds.methods.items() %}<tr{% if name == ours %} class="ours"{% endif %}>
+<td>{{ methods[name].title }}</td><td>{{ it.seeds }}</td><td>{{ "{:,}".format(it.rows) }}</td>
+{% for key in metrics %}<td>{% if it.get(key) %}{{ number(it[key].mean) }}
+<small>± {{ number(it[key].sd) }}</small>{% else %}-{% endif %}</td>{% endfor %}
+{{ gaps(it, above) }}</tr>
+{% endfor %}</tbody></table></div>{% endif %}
 <h2>Plots</h2>
 <div class="plots">{% for plot in plots %}<figure><figcaption>{{ plot.title }}</figcaption>
 {{ plot.svg }}</figure>{% endfor %}</div>
@@ -213,7 +227,8 @@ def run_page(
         further=metric_titles(k),
         metrics=METRICS,
         further_keys=further_metrics(),
-        with_bias=any("above_bias" in it for it in methods.values()),
+        above=_above(methods),
+        seeds=table.get("seeds"),
         chance=chance_line(table["chance"], k),
         plots=_plots(record),
         health=record.health,
@@ -265,16 +280,22 @@ def differing(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
     }
 
 
+def _above(methods: Mapping[str, Any]) -> dict[str, str]:
+    """Returns under which names rows hold their differences to the simplest ones, and to which."""
+    names = {f"above_{name}": name.replace("_", " ") for name in SIMPLEST}
+    return {key: title for key, title in names.items() if any(key in it for it in methods.values())}
+
+
 def _cards(record: Record) -> list[dict[str, str]]:
-    found = record.headline
     ours = record.table["methods"][OURS]
+    found = {metric: ours[metric] for metric in METRICS if metric in ours} | record.headline
     cards = []
 
     def add(title: str, key: str, note: str, form: str = "{:.4f}") -> None:
         if key in found:
             cards.append({"title": title, "value": form.format(found[key]), "note": note})
 
-    for metric in ("auc", "uauc"):
+    for metric in METRICS:
         span = ours["intervals"].get(metric)
         note = f"[{span['low']:.3f}, {span['high']:.3f}]" if span else "no interval"
         add(f"BinLLM's {metric.upper()}", metric, note)
