@@ -70,7 +70,7 @@ def test_a_text_names_the_candidate_and_the_liked_titles_latest_first() -> None:
 
 
 def encoded(small_encoder: Path, given: Sequence[str], max_tokens: int = 32) -> torch.Tensor:
-    return encode(given, small_encoder, max_tokens=max_tokens, precision="float32")
+    return encode(given, small_encoder, job="rows", max_tokens=max_tokens, precision="float32")
 
 
 def test_a_text_is_encoded_as_it_would_be_alone(
@@ -102,7 +102,7 @@ def test_a_cut_encoding_goes_on_where_it_stopped(
     monkeypatch.setattr(encoding, "_KEPT_AT_ONCE", 2)
     given = ["aaaaa", "bbbb", "ccc", "dd", "e"]
     whole = encoded(small_encoder, given)
-    first, _, last = sorted(tmp_path.glob(".scratch/encode-*/*.npy"))
+    first, _, last = sorted(tmp_path.glob(".scratch/encode-rows-*/*.npy"))
     last.unlink()
     content = io.BytesIO()
     np.save(content, np.zeros((2, whole.shape[1]), dtype=np.float32))  # tells that it is read

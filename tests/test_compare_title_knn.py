@@ -24,6 +24,7 @@ from test_compare_ctrl import interactions  # noqa: F401  (a fixture)
 from stages.collab.interactions import read_interactions
 from stages.compare import main
 from stages.io.params import load_section
+from stages.llm.encoding import encode
 from stages.llm.title_vectors import title_vectors
 from stages.methods import title_bias, title_knn
 from stages.methods.title_knn import likeness
@@ -82,12 +83,23 @@ def test_titles_of_one_theme_are_alike_and_others_are_not(
     assert alike[1, 2] > max(alike[1, 3], alike[2, 3])
 
 
+@pytest.mark.parametrize("items", [1, 3, 4, 7, 33])
 def test_one_title_for_all_tells_nothing(
+    small_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, items: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    vectors = title_vectors(["A title"] * items, str(small_encoder), named="key")
+    assert vectors.abs().max() < 1e-2
+
+
+def test_titles_and_rows_that_were_encoded_are_kept_side_by_side(
     small_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    vectors = title_vectors(["A title"] * 4, str(small_encoder), named="key")
-    assert vectors.abs().max() < 1e-3
+    title_vectors(["Heat (1995)", "Antz (1998)"], str(small_encoder), named="key")
+    kept = sorted(tmp_path.glob(".scratch/encode-titles-*/*.npy"))
+    encode(["Item: Heat"], small_encoder, job="rows", max_tokens=32, precision="float32")
+    assert kept and sorted(tmp_path.glob(".scratch/encode-titles-*/*.npy")) == kept
 
 
 # The stage.
@@ -142,7 +154,7 @@ def test_nothing_is_drawn(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("weight", -1), ("history", 0), ("encoder", ""), ("neighbours", 5)],
+    [("weight", -1), ("weight", 1e39), ("history", 0), ("encoder", ""), ("neighbours", 5)],
 )
 def test_a_bad_value_ends_in_one_line_and_writes_nothing(
     project: Path, capsys: pytest.CaptureFixture[str], key: str, value: Any

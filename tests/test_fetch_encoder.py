@@ -49,6 +49,17 @@ def refuse(source: Path | str, tmp_path: Path, expected: str) -> None:
     assert not (tmp_path / "models").exists() or not list((tmp_path / "models").iterdir())
 
 
+def test_a_tokenizer_that_cannot_pad_is_refused(folder: Path, tmp_path: Path) -> None:
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text()) | {"pad_token": None}
+    path.write_text(json.dumps(config | {"tokenizer_class": "PreTrainedTokenizerFast"}))
+    refuse(folder, tmp_path, "cannot be loaded as a text encoder: Asking to pad")
+
+
+def test_the_home_of_nobody_is_no_folder(tmp_path: Path) -> None:
+    refuse("~nobody-is-called-so/encoder", tmp_path, "no such folder; expected all-minilm-l6-v2")
+
+
 def test_the_real_encoder_finds_like_sentences_alike(encoder_folder: Path) -> None:
     sentences = [
         "A man is eating food.",
@@ -57,7 +68,7 @@ def test_the_real_encoder_finds_like_sentences_alike(encoder_folder: Path) -> No
         "A woman is holding an infant.",
         "Stock prices fell sharply on Monday.",
     ]
-    vectors = encode(sentences, encoder_folder, max_tokens=64, precision="float32")
+    vectors = encode(sentences, encoder_folder, job="rows", max_tokens=64, precision="float32")
     similar = vectors @ vectors.T
     assert similar[0, 1] > 0.6 and similar[2, 3] > 0.5
     assert similar[:4, 4].max() < 0.2

@@ -95,7 +95,10 @@ def write_encoder(
     Raises:
         InputError: the source names nothing, or what it holds is no encoder that can be loaded.
     """
-    origin = Path(source).expanduser()
+    try:
+        origin = Path(source).expanduser()
+    except RuntimeError:  # no such user
+        origin = Path(source)
     if source not in WHEELS and not origin.is_dir():
         raise InputError(
             f"{named} = {source!r}: no such folder; expected {', '.join(WHEELS)} or a local folder"
@@ -129,7 +132,8 @@ def _check(folder: Path, source: str) -> int:
     if not sys.stderr.isatty():
         logging.disable_progress_bar()  # it would fill a log
     try:
-        AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer(["a", "a longer one"], padding=True)  # texts are read together
         model, loaded = AutoModel.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, output_loading_info=True
         )

@@ -23,7 +23,9 @@ _BATCH = 32
 _KEPT_AT_ONCE = 16 * _BATCH
 
 
-def encode(texts: Sequence[str], folder: Path, *, max_tokens: int, precision: Precision) -> Tensor:
+def encode(
+    texts: Sequence[str], folder: Path, *, job: str, max_tokens: int, precision: Precision
+) -> Tensor:
     """Encodes texts: the mean of the last layer's states over a text's tokens, of length 1.
 
     Equal texts are encoded once, and texts of like length together. What is encoded is kept in
@@ -33,6 +35,7 @@ def encode(texts: Sequence[str], folder: Path, *, max_tokens: int, precision: Pr
     Args:
         texts: n texts.
         folder: an encoder as `stages.llm.encoder.write_encoder` wrote it.
+        job: what the texts are, one word: what is kept goes when other texts of this job come.
         max_tokens: longer texts lose their ends.
         precision: type of the encoder's weights; see `stages.llm.hardware.resolve_precision`.
 
@@ -47,12 +50,12 @@ def encode(texts: Sequence[str], folder: Path, *, max_tokens: int, precision: Pr
     if max_tokens > token_limit(folder):
         raise InputError(
             f"{folder}: the encoder reads {token_limit(folder)} tokens, "
-            f"expected compare.ctrl.texts.max_tokens ({max_tokens}) or more"
+            f"expected max_tokens ({max_tokens}) or more"
         )
     # Longest first, so that the time left is never underestimated.
     unique = sorted(set(texts), key=lambda text: (-len(text), text))
     scratch = scratch_folder(
-        "encode",
+        f"encode-{job}",
         [folder, Path(__file__)],
         {"texts": unique, "max_tokens": max_tokens, "dtype": str(dtype)},
     )

@@ -12,6 +12,8 @@ from stages.prompts.tokenizer import token_limit
 
 # Tokens that are read of a title, if the encoder reads as many.
 _MOST_TOKENS = 64
+# What is shorter than this differs from the mean title by rounding alone.
+_LEAST_LENGTH = 1e-4
 
 
 def title_vectors(titles: Sequence[str], encoder: str, *, named: str) -> Tensor:
@@ -25,14 +27,14 @@ def title_vectors(titles: Sequence[str], encoder: str, *, named: str) -> Tensor:
         named: the key in `params.yaml` that names it.
 
     Returns:
-        (n_items + 1, width) float32. Row 0 is padding: zeros, as is a title like the mean one.
+        (n_items + 1, width) float32. Row 0 is padding, zeros; nearly so is a title like the mean.
 
     Raises:
         InputError: `encoder` names nothing, or what it holds is no encoder.
     """
     folder = fetch_encoder(encoder, named=named)
     most = min(_MOST_TOKENS, token_limit(folder))
-    found = encode(titles, folder, max_tokens=most, precision="float32")
+    found = encode(titles, folder, job="titles", max_tokens=most, precision="float32")
     vectors = torch.zeros(len(titles) + 1, found.shape[1])
-    vectors[1:] = normalize(found - found.mean(0), dim=-1)
+    vectors[1:] = normalize(found - found.mean(0), dim=-1, eps=_LEAST_LENGTH)
     return vectors

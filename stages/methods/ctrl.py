@@ -64,6 +64,7 @@ def fit_ctrl(data: Interactions, settings: Settings, seed: int) -> FittedMethod:
     texts = encode(
         row_texts(aligned, titles.to_pylist(), most=settings.texts.titles),
         fetch_encoder(settings.encoder, named="compare.ctrl.encoder"),
+        job="rows",
         max_tokens=settings.texts.max_tokens,
         precision=settings.texts.precision,
     )

@@ -26,7 +26,7 @@ class Settings(Effects):
     """Title kNN: `compare.title_knn`."""
 
     title_weight: float = Field(ge=0)
-    weight: float = Field(ge=0)
+    weight: float = Field(ge=0, le=1000)
     history: int = Field(ge=1, le=1000)
     encoder: str = Field(min_length=1)
 
