@@ -70,20 +70,18 @@ def search(name: str, data: dict[str, Path]) -> list[dict[str, Any]]:
         One entry per combination, the best first: `settings`, and per data set [AUC, UAUC] of
         `valid` and of `test`.
     """
-    found = []
-    for settings in _combinations(GRIDS[name]):
-        method = methods.load(name)
-        own = method.settings(**settings)
-        figures = {}
-        for title, folder in data.items():
+    method = methods.load(name)
+    found: list[dict[str, Any]] = [{"settings": it} for it in _combinations(GRIDS[name])]
+    for title, folder in data.items():  # the outer loop: what is encoded of a data set is kept
+        for line in found:
+            own = method.settings(**line["settings"])
             rows = read(folder, method.history(own))
             fitted = method.fit(rows, own, 1)
-            figures[title] = {
+            line[title] = {
                 split: [round(value, 4) for value in quality(fitted.score, rows.rows[split])]
                 for split in ("valid", "test")
             }
-        found.append({"settings": settings, **figures})
-        print(name, json.dumps(found[-1]), flush=True)
+            print(name, title, json.dumps(line["settings"]), json.dumps(line[title]), flush=True)
     return sorted(found, key=lambda it: -statistics.fmean(it[title]["valid"][0] for title in data))
 
 
