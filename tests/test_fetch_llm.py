@@ -112,7 +112,10 @@ def test_a_hub_id_needs_its_commit(revision: str | None) -> None:
         resolve("owner/name", revision)
 
 
-@pytest.mark.parametrize("source", ["./missing", "/missing/folder", "smollm", "a/b/c", "~/none"])
+@pytest.mark.parametrize(
+    "source",
+    ["./missing", "/missing/folder", "smollm", "a/b/c", "~/none", "~nobody-is-called-so/llm"],
+)
 def test_a_source_that_names_nothing_is_refused(source: str) -> None:
     with pytest.raises(InputError, match=r"llm\.source = .*expected smollm2-135m, a local folder"):
         resolve(source, None)

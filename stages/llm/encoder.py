@@ -21,6 +21,7 @@ from stages.io.errors import InputError
 from stages.io.outputs import replacing
 from stages.io.scratch import SCRATCH
 from stages.io.tables import write_json
+from stages.llm.fetching.origin import path_of
 
 WEIGHTS = "model.safetensors"
 # What counts of an encoder's folder; pickled weights beside them are neither copied nor opened.
@@ -95,10 +96,7 @@ def write_encoder(
     Raises:
         InputError: the source names nothing, or what it holds is no encoder that can be loaded.
     """
-    try:
-        origin = Path(source).expanduser()
-    except RuntimeError:  # no such user
-        origin = Path(source)
+    origin = path_of(source)
     if source not in WHEELS and not origin.is_dir():
         raise InputError(
             f"{named} = {source!r}: no such folder; expected {', '.join(WHEELS)} or a local folder"

@@ -1,5 +1,6 @@
 """Where an LLM comes from: what `llm.source` and `llm.revision` mean."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,11 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+def path_of(source: str) -> Path:
+    """Returns the path that a source would be: ~ is a home folder, if there is such a user."""
+    return Path(os.path.expanduser(source))  # noqa: PTH111  (Path's own raises if there is none)
+
+
 def resolve(source: str, revision: str | None) -> LlmWheel | Folder | Hub:
     """Decides what `source` names: a known LLM, else an existing folder, else a Hub id.
 
@@ -66,12 +72,12 @@ def resolve(source: str, revision: str | None) -> LlmWheel | Folder | Hub:
     Raises:
         InputError: it names nothing, or `revision` is missing, superfluous or no commit.
     """
-    if source in WHEELS or Path(source).expanduser().is_dir():
+    if source in WHEELS or path_of(source).is_dir():
         if revision is not None:
             raise InputError(
                 f"llm.revision = {revision!r}: llm.source = {source!r} is no Hub id; expected null"
             )
-        return WHEELS.get(source) or Folder(Path(source).expanduser())
+        return WHEELS.get(source) or Folder(path_of(source))
     if not _HUB_NAME.fullmatch(source):
         raise InputError(
             f"llm.source = {source!r}: no such folder; expected {', '.join(WHEELS)}, "
