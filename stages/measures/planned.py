@@ -23,7 +23,7 @@ OURS, STEP_1 = "codes", "text"
 # Main effects, which know no taste, without titles and with them: all other rows are held against
 # them as well, where they are in the table.
 BIAS, TITLE_BIAS = "bias", "title_bias"
-SIMPLEST = (BIAS, TITLE_BIAS)
+SIMPLEST = {BIAS: "bias", TITLE_BIAS: "title bias"}  # row -> what sentences call it
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from itertools import product
 from typing import Any
 
 from stages.measures.layout import chance_line, further_metrics, metric_titles
-from stages.measures.planned import BIAS, OURS, STEP_1, TITLE_BIAS
+from stages.measures.planned import OURS, SIMPLEST, STEP_1
 from stages.measures.quality import METRICS
 
 _GAP = "  "
@@ -57,7 +57,7 @@ def told_differences(methods: dict[str, Any]) -> dict[tuple[str, str], dict[str,
         for other in (STEP_1, *codes)
         if other in methods
     }
-    for simple, title in ((BIAS, BIAS), (TITLE_BIAS, "title bias")):
+    for simple, title in SIMPLEST.items():
         if simple in methods:
             for name in (OURS, *codes):
                 found[methods[name]["title"], title] = methods[name][f"above_{simple}"]

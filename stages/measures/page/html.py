@@ -282,7 +282,7 @@ def differing(params: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
 
 def _above(methods: Mapping[str, Any]) -> dict[str, str]:
     """Returns under which names rows hold their differences to the simplest ones, and to which."""
-    names = {f"above_{name}": name.replace("_", " ") for name in SIMPLEST}
+    names = {f"above_{name}": title for name, title in SIMPLEST.items()}
     return {key: title for key, title in names.items() if any(key in it for it in methods.values())}
 
 
