@@ -5,7 +5,6 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 from test_compare import (
     N_ITEMS,
     N_USERS,
+    assert_refused,
     auc_of,
     din,
     history_rows,
@@ -44,7 +44,6 @@ from stages.llm.encoding import encode
 from stages.methods import ctrl
 from stages.methods.ctrl import row_texts
 from tests.changed_params import ROOT
-from tests.refusals import assert_one_line
 
 # What an item's title says of its group.
 THEMES = ("Space Battle", "Wedding in Paris", "Murder of a Banker", "The Little Puppy")
@@ -362,7 +361,7 @@ def test_a_bad_value_ends_in_one_line_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_ctrl({part: {key: value}})
-    assert_refused(capsys, f"compare.ctrl.{part}.{key}")
+    assert_refused(capsys, "ctrl", f"compare.ctrl.{part}.{key}")
 
 
 @pytest.mark.parametrize("encoder", ["", 3, None])
@@ -370,7 +369,7 @@ def test_an_encoder_that_is_no_name_ends_in_one_line(
     project: Path, capsys: pytest.CaptureFixture[str], encoder: Any
 ) -> None:
     write_ctrl({"encoder": encoder})
-    assert_refused(capsys, f"compare.ctrl.encoder = {encoder!r}: ")
+    assert_refused(capsys, "ctrl", f"compare.ctrl.encoder = {encoder!r}: ")
 
 
 def test_a_missing_encoder_ends_in_one_line(
@@ -380,13 +379,7 @@ def test_a_missing_encoder_ends_in_one_line(
     Path("encoder").unlink()
     assert_refused(
         capsys,
+        "ctrl",
         "compare.ctrl.encoder = 'encoder': no such folder; "
         "expected all-minilm-l6-v2 or a local folder",
     )
-
-
-def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:
-    assert_one_line(capsys, partial(main, "ctrl"), message)
-    assert not Path("metrics").exists()
-    assert not Path("data/predictions").exists()
-    assert not Path("models").exists()

@@ -1,7 +1,8 @@
 """Title kNN: what is alike, and the stage run for real on planted interactions."""
 
+# ruff: noqa: F811  (fixtures of another file are named by the tests that ask for them)
+
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from test_compare import (
     N_ITEMS,
     N_USERS,
+    assert_refused,
     auc_of,
     history_rows,
     link,
@@ -19,7 +21,7 @@ from test_compare import (
     uauc_of,
     write_settings,
 )
-from test_compare_ctrl import interactions  # noqa: F401  (a fixture)
+from test_compare_ctrl import interactions, project  # noqa: F401
 
 from stages.collab.interactions import read_interactions
 from stages.compare import main
@@ -28,23 +30,8 @@ from stages.llm.encoding import encode
 from stages.llm.title_vectors import title_vectors
 from stages.methods import title_bias, title_knn
 from stages.methods.title_knn import likeness
-from tests.refusals import assert_one_line
 
 QUICK: dict[str, Any] = {"encoder": "encoder", "weight": 2.0, "history": 8}
-
-
-@pytest.fixture
-def project(
-    interactions: dict[str, Path],  # noqa: F811
-    small_encoder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Path:
-    """A working folder with planted interactions of the kind `users`, and an encoder."""
-    monkeypatch.chdir(tmp_path)
-    link(interactions["users"])
-    Path("encoder").symlink_to(small_encoder)
-    return tmp_path
 
 
 def run(*, seed: int = 1, **changes: Any) -> dict[str, Any]:
@@ -114,7 +101,7 @@ def test_planted_tastes_are_found_by_titles_and_not_without_their_weight(project
 
 
 def test_tastes_of_new_users_are_read_from_histories(
-    interactions: dict[str, Path],  # noqa: F811
+    interactions: dict[str, Path],
     project: Path,
 ) -> None:
     link(interactions["moods"])
@@ -160,23 +147,4 @@ def test_a_bad_value_ends_in_one_line_and_writes_nothing(
     project: Path, capsys: pytest.CaptureFixture[str], key: str, value: Any
 ) -> None:
     write_settings({"title_knn": {**QUICK, key: value}})
-    assert_refused(capsys, f"compare.title_knn.{key}")
-
-
-def test_a_missing_encoder_ends_in_one_line(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_settings({"title_knn": QUICK})
-    Path("encoder").unlink()
-    assert_refused(
-        capsys,
-        "compare.title_knn.encoder = 'encoder': no such folder; "
-        "expected all-minilm-l6-v2 or a local folder",
-    )
-
-
-def assert_refused(capsys: pytest.CaptureFixture[str], message: str) -> None:
-    assert_one_line(capsys, partial(main, "title_knn"), message)
-    assert not Path("metrics").exists()
-    assert not Path("data/predictions").exists()
-    assert not Path("models").exists()
+    assert_refused(capsys, "title_knn", f"compare.title_knn.{key}")

@@ -86,6 +86,12 @@ def includes_0(gap: dict[str, float]) -> bool:
     return gap["low"] < 0 < gap["high"]
 
 
+def in_words(gap: dict[str, float]) -> str:
+    """Returns a difference with its interval, all above 0, as sentences have it."""
+    value, low, high = (f"{gap[key]:.3f}".removeprefix("0") for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
 # What the README says in words of its table -> whether the recorded figures bear it out.
 SAID: dict[str, Callable[[dict[str, Any]], bool]] = {
     "in AUC and, within users, in GAUC they rank above both biases": lambda it: all(
@@ -116,9 +122,11 @@ def test_what_the_readme_says_of_three_seeds_is_so() -> None:
     seeds = recorded("docs/ml-100k/seeds.json")["seeds"]["methods"]
     gaps = seeds["codes"]["above_bias"], seeds["rates"]["difference"]
     assert seeds["codes"]["seeds"] == seeds["rates"]["seeds"] == 3
-    figures = [f"{gap['auc'][key]:.3f}"[1:] for gap in gaps for key in ("value", "low", "high")]
-    said = "above `bias` in AUC, by {} [{}, {}], and by {} [{}, {}] above prompts without codes"
-    assert said.format(*figures) in " ".join(read("README.md").split())
+    above_bias, without_codes = (in_words(gap["auc"]) for gap in gaps)
+    said = (
+        f"above `bias` in AUC, by {above_bias}, and by {without_codes} above prompts without codes"
+    )
+    assert said in " ".join(read("README.md").split())
     assert all(includes_0(gap["uauc"]) for gap in gaps)
 
 
@@ -210,10 +218,7 @@ def test_what_is_said_of_ml_1m_s_rows_is_so() -> None:
             gap = methods[name]["difference"]["gauc"]
             assert (not includes_0(gap)) == told, name
     gap = seeds["rates"]["difference"]
-    figures = [
-        f"{gap[m][end]:.3f}"[1:] for m in ("auc", "uauc") for end in ("value", "low", "high")
-    ]
-    assert "by {} [{}, {}] AUC and {} [{}, {}] UAUC".format(*figures) in document
+    assert f"by {in_words(gap['auc'])} AUC and {in_words(gap['uauc'])} UAUC" in document
 
 
 def test_what_is_said_of_ml_100k_s_rows_is_so() -> None:
@@ -244,8 +249,7 @@ def test_what_is_said_of_ml_100k_s_rows_is_so() -> None:
         seeds["collm_din"]["difference"]["auc"],
         seeds["codes"]["above_bias"]["auc"],
     ):
-        figures = [f"{gap[key]:.3f}".removeprefix("0") for key in ("value", "low", "high")]
-        assert "{} [{}, {}]".format(*figures) in document
+        assert in_words(gap) in document
 
 
 def test_what_codes_cost_is_what_the_stage_measured() -> None:
