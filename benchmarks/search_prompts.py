@@ -1,9 +1,8 @@
 """Search for how codes are written and taught: `python -m benchmarks.search_prompts`.
 
-In a folder where the pipeline has run, trains an adapter from nothing in each way below on the rows
-that step 2 draws, scores validation rows of whole users, and writes to
-benchmarks/searches/prompts.json how well the LLM ranks beside its codes, which are its teacher, and
-how much of them it reads. Test rows are not looked at.
+In a folder where the pipeline has run, trains step 2 in each way below, scores validation rows of
+whole users, and writes to benchmarks/searches/prompts.json how well the LLM ranks beside its codes,
+which are its teacher, and how much of them it reads. Test rows are not looked at.
 """
 
 import argparse
@@ -43,6 +42,7 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "words, steps of 8 rows": ({}, {"batch_rows": 8}),
     "words, hard labels": ({}, {"labels": "hard"}),
     "words, short rows first": ({}, {"order": "phased"}),
+    "words, nine levels": ({"rate_levels": 9}, {}),
     "words, no levels": ({"fields": ["titles", "codes"]}, {}),
     "words, codes of liked items": (
         {"fields": ["titles", "rates", "codes", "history_codes"]},
@@ -99,15 +99,14 @@ def search(
 def trained_and_judged(
     of_prompts: dict[str, Any], of_training: dict[str, Any], *, seed: int, rows: int
 ) -> dict[str, float]:
-    """Trains an adapter from nothing in one way; returns how it ranks validation rows."""
+    """Trains step 2 in one way; returns how it ranks validation rows."""
     prompts = changed_prompts(of_prompts)
     training = training_settings("codes")
     training = replace(
         training,
-        start=None,
         shown=prompts.shown,
         section=training.section.model_copy(update=of_training),
-        seed=training.seed + seed,
+        seed=training.seed + seed - 1,
     )
     with tempfile.TemporaryDirectory() as scratch:
         folder, title = Path(scratch) / "prompts", json.dumps([of_prompts, of_training])
@@ -192,7 +191,7 @@ def inner_products(keys: pa.Table) -> NDArray[np.float64]:
         )
     )
     facts = json.loads((METRICS / f"rows/{folder.name}.json").read_text())
-    return facts["scale"] * (2.0 * (user == item) - 1.0).sum(axis=1)
+    return facts["fit"]["scale"] * (2.0 * (user == item) - 1.0).sum(axis=1)
 
 
 def markdown(found: dict[str, Any]) -> str:

@@ -128,7 +128,14 @@ def test_train_rows_with_one_label_are_refused(label: int) -> None:
 
 
 def test_a_level_is_one_digit_5_what_is_average_and_rises_with_the_effect() -> None:
-    assert levels(np.array([0.0, 0.29, 0.31, -0.31, 1.2, 9.0, -9.0])) == list("5564791")
+    assert levels(np.array([0.0, 0.29, 0.31, -0.31, 1.2, 9.0, -9.0]), 9) == list("5564791")
+
+
+def test_a_digit_with_a_sign_is_a_third_of_a_level_more_or_less() -> None:
+    effects = np.array([0.0, 0.09, 0.11, -0.11, 0.31, 1.2, 9.0, -9.0])
+    assert levels(effects, 27) == ["5", "5", "5+", "5-", "6-", "7", "9+", "1-"]
+    rising = levels(np.linspace(-2.6, 2.6, 27), 27)
+    assert rising == [f"{digit}{sign}" for digit in range(1, 10) for sign in ("-", "", "+")]
 
 
 # Item neighbours.

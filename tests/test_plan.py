@@ -273,7 +273,8 @@ def test_a_key_holds_exactly_the_settings_of_its_item() -> None:
     with_codes = {**section, "form": "words", "seed": 1}
     of_codes = {"untrained_codes": "learned", "flip_bits": 0.0, "form": "words"}
     del with_codes["bits"], with_codes["wording"]  # the form says the one; null is no wording
-    general = {name: value for name, value in with_codes.items() if name not in of_codes}
+    of_shown = {*of_codes, "rate_levels"}
+    general = {name: value for name, value in with_codes.items() if name not in of_shown}
     assert settings_in("materialize_prompts/text") == {**general, "fields": ["titles"]}
     assert settings_in("materialize_prompts/codes") == with_codes
     assert settings_in("materialize_prompts/id_only") == {
@@ -351,6 +352,7 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"materialize_prompts.rate_c": 1.0}, PROMPTS_WITH_RATES),
     ({"materialize_prompts.rate_title_weight": 0.5}, PROMPTS_WITH_RATES),
     ({"materialize_prompts.rate_folds": 2}, PROMPTS_WITH_RATES),
+    ({"materialize_prompts.rate_levels": 9}, PROMPTS_WITH_RATES - {"materialize_prompts/text"}),
     ({"materialize_prompts.flip_bits": 0.1}, PROMPTS_WITH_CODES),
     ({"materialize_prompts.untrained_codes": "word"}, PROMPTS_WITH_CODES),
     ({"materialize_prompts.max_titles": 3}, PROMPTS_WITH_RATES),

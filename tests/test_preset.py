@@ -123,8 +123,8 @@ def test_params_that_are_no_utf_8_text_are_one_line_and_a_date_among_them_does_n
     PARAMS.write_bytes(text.encode() + b"# \xfc\n")
     with pytest.raises(InputError, match=r"params.yaml: cannot be read as UTF-8 text"):
         apply(["smoke"], PARAMS, FOLDER)
-    PARAMS.write_text(text.replace("  rows: 2400  #", "  rows: 2020-01-01  #"))
-    assert apply([DEFAULT], PARAMS, FOLDER) == {"predict.rows": ('"2020-01-01"', "2400")}
+    PARAMS.write_text(text.replace("  rows: 2000  #", "  rows: 2020-01-01  #"))
+    assert apply([DEFAULT], PARAMS, FOLDER) == {"predict.rows": ('"2020-01-01"', "2000")}
 
 
 def test_an_unknown_name_is_told_which_there_are(

@@ -257,12 +257,14 @@ def test_rows_of_one_history_share_the_noise_in_the_users_code() -> None:
 # Sets of prompts: the entries of `prompts` in params.yaml.
 
 RATES = {"rate_c": 2.0, "rate_title_weight": 1.0, "rate_folds": 5, "seed": 1}
+LEVELS = {"rate_levels": 27}  # where rates are shown
 TITLES_ALONE = {"fields": ["titles"], "max_titles": 10, "max_tokens": None, **RATES}
 WITH_CODES = TITLES_ALONE | {
     "fields": ["titles", "rates", "codes"],
     "untrained_codes": "learned",
     "flip_bits": 0.0,
     "form": "words",
+    **LEVELS,
 }
 CODES_ALONE = {"fields": ["codes"], "max_tokens": None} | {
     name: WITH_CODES[name] for name in ("untrained_codes", "flip_bits", "form")
@@ -304,8 +306,8 @@ def test_what_an_entry_changes_overrides_the_section_and_compress_and_nothing_el
 @pytest.mark.parametrize(
     ("content", "fields", "shown", "key"),
     [
-        ("interactions", ["rates", "titles"], ("titles", "rates"), TITLES_ALONE),
-        ("interactions", ["codes", "rates"], ("rates",), RATES | {"max_tokens": None}),
+        ("interactions", ["rates", "titles"], ("titles", "rates"), TITLES_ALONE | LEVELS),
+        ("interactions", ["codes", "rates"], ("rates",), {"max_tokens": None} | RATES | LEVELS),
         ("codes/taste", ["codes", "titles", "rates"], ("titles", "rates", "codes"), WITH_CODES),
         ("codes/taste", ["codes"], ("codes",), CODES_ALONE),
         ("codes/taste", ["titles"], ("titles",), {"max_titles": 10, "max_tokens": None}),
@@ -530,6 +532,7 @@ SHAPING = [
     ({"materialize_prompts.rate_c": 50.0}, RATED_SETS),
     ({"materialize_prompts.rate_title_weight": 9.0}, RATED_SETS),
     ({"materialize_prompts.rate_folds": 2}, RATED_SETS),
+    ({"materialize_prompts.rate_levels": 9}, {"codes", "rates"}),
     ({"materialize_prompts.untrained_codes": "word"}, {"codes", "id_only"}),
     ({"materialize_prompts.flip_bits": 0.4}, {"codes", "id_only"}),
     ({"compress": True}, {"codes", "id_only"}),
@@ -739,7 +742,8 @@ def test_a_train_rows_own_label_changes_nothing_of_its_prompt_or_of_its_items_te
         titles = dict(enumerate(FILMS, start=1))
         rates = train_rates(settings, dict.fromkeys(SPLITS, train), titles)
         teachers = teachers_of(settings, dict.fromkeys(SPLITS, train), rates)
-        return texts_of(content, train, "train", flips, rates), teachers["train"]
+        texts = texts_of(content, train, "train", flips, rates, settings.section.rate_levels)
+        return texts, teachers["train"]
 
     train = random_rows(np.random.default_rng(seed), 40)
     texts, teacher = prompts_of(train)
@@ -761,7 +765,8 @@ def test_rates_of_validation_and_test_rows_count_all_train_rows(
     effects = effects_of_all(before["rates"][1]["train"])
     for split in ("valid", "test"):
         for row in before["rates"][1][split].to_pylist():
-            kind, good = levels(np.array([effects.users[row["uid"]], effects.items[row["iid"]]]))
+            of_both = np.array([effects.users[row["uid"]], effects.items[row["iid"]]])
+            kind, good = levels(of_both, 27)
             assert f"User kindness: {kind}" in row["prefix"].splitlines()
             assert f"Item appeal: {good}" in row["suffix"].splitlines()
 

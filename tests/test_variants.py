@@ -123,8 +123,8 @@ def test_the_papers_further_variants_have_the_prompts_that_they_are_called_by() 
     codes = prompt_settings("codes").key()
     untitled = {name: value for name, value in codes.items() if name != "max_titles"}
     assert prompt_settings("id_only").key() == untitled | {"fields": ["rates", "codes"]}
-    text = prompt_settings("text").key()
-    assert prompt_settings("rates").key() == text | {"fields": ["titles", "rates"]}
+    rated = {"fields": ["titles", "rates"], "rate_levels": codes["rate_levels"]}
+    assert prompt_settings("rates").key() == prompt_settings("text").key() | rated
     assert prompt_settings("compressed").key() == codes | {"form": "dotted"}
 
 

@@ -16,7 +16,7 @@ from stages.prompts.main_effects import Floats, MainEffects, fit_main_effects, t
 class Effects(Section):
     """The settings of whatever builds on main effects."""
 
-    c: float = Field(gt=0)
+    c: float = Field(ge=1e-6)
 
 
 def main_effects(data: Interactions, *, c: float, title_weight: float = 0) -> MainEffects:

@@ -31,7 +31,7 @@ class Taste(Loop):
     """The recipe `taste`: `pretrain_hash.taste` in `params.yaml`."""
 
     history: int = Field(ge=1, le=1000)
-    c: float = Field(gt=0)
+    c: float = Field(ge=1e-6)
     title_weight: float = Field(ge=0)
     distillation: Distillation
     user_vectors: bool

@@ -8,7 +8,7 @@ share are modelled here. YAML 1.2 is read throughout, as DVC writes it (`1e-05` 
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -189,12 +189,39 @@ def _check_keys(raw: dict[str, Any], path: Path) -> None:
 def _read(given: Path | None) -> dict[str, Any]:
     """Reads the file; the project's own, which is the default, must hold known keys only."""
     path = given or PARAMS_FILE
+    raw = sections_of(text_of(path), path, _parsed)
+    if given is None:
+        _check_keys(raw, path)
+    return raw
+
+
+def text_of(path: Path) -> str:
+    """Returns the text of a YAML file of the project.
+
+    Raises:
+        InputError: it is missing, or no UTF-8 text.
+    """
     try:
-        raw = _parsed(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run from the project's root") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+
+
+def sections_of(text: str, path: Path, parse: Callable[[str], Any]) -> Any:
+    """Returns the mapping of sections that a YAML text holds, as `parse` makes it.
+
+    Args:
+        text: the text.
+        path: the file that holds it, for messages.
+        parse: ruamel's, or what builds on it.
+
+    Raises:
+        InputError: the text is no YAML, what Python has no value for, or no mapping.
+    """
+    try:
+        content = parse(text)
     except YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {error}") from None
     except (ValueError, RecursionError, OverflowError, MemoryError) as error:
@@ -203,11 +230,9 @@ def _read(given: Path | None) -> dict[str, Any]:
     except Exception as error:  # the parser's own faults, which only damaged files meet
         kind = type(error).__name__
         raise InputError(f"{path}: cannot be read as YAML: {kind} {error}") from None
-    if not isinstance(raw, dict):
+    if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping of sections")
-    if given is None:
-        _check_keys(raw, path)
-    return raw
+    return content
 
 
 @lru_cache(maxsize=4)  # a stage reads the same file many times, and a quarter of a second each

@@ -13,7 +13,7 @@ from stages.prompts.tokenizer import ANSWERS
 _LIKED = ("oldest of the liked titles", "…", "latest of the liked titles")
 _VALUES: dict[str, dict[str, Any]] = {
     "titles": {"history": _LIKED, "title": "title"},
-    "rates": {"user_rate": "[1 to 9]", "item_rate": "[1 to 9]"},
+    "rates": {"user_rate": "[level; 5 is average]", "item_rate": "[level; 5 is average]"},
     "codes": {"user_code": "[code of the user]", "item_code": "[code of the item]"},
     "history_codes": {"history_codes": ("code", "…", "code")},
 }

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from stages.io.errors import InputError
+from stages.io.params import sections_of, text_of
 from stages.io.tables import replacing
 
 PRESETS = Path("presets")
@@ -28,7 +28,7 @@ def known(folder: Path) -> list[str]:
 
 def described(folder: Path, name: str) -> str:
     """Returns what a preset is for: the first line of its file."""
-    return _text(folder / f"{name}.yaml").splitlines()[0].removeprefix("# ")
+    return text_of(folder / f"{name}.yaml").splitlines()[0].removeprefix("# ")
 
 
 def values(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -60,11 +60,11 @@ def apply(names: Sequence[str], params: Path, folder: Path) -> dict[str, tuple[s
     for name in names:
         if name not in known(folder):
             raise InputError(f"{folder}: no preset {name!r}; expected {', '.join(known(folder))}")
-    text = _text(params)
+    text = text_of(params)
     before = dict(values(_parsed(text, params)))
     for path in (folder / f"{name}.yaml" for name in names):
-        lines = _text(path).splitlines()
-        for key, place in _places(_parsed(_text(path), path)):
+        lines = text_of(path).splitlines()
+        for key, place in _places(_parsed(text_of(path), path)):
             value = _VALUE.fullmatch(lines[place.line][place.column :])
             if value is None or place.last > place.key_line:
                 raise InputError(f"{path}: {key}: expected its value on the same line")
@@ -131,22 +131,4 @@ def _line(value: Any) -> str:
 
 
 def _parsed(text: str, path: Path) -> Any:
-    try:
-        content = YAML().load(text)
-    except YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except (ValueError, RecursionError, OverflowError, MemoryError) as error:
-        # What YAML allows and Python does not: dates out of range, endless nesting.
-        raise InputError(f"{path}: cannot be read as YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a mapping of sections")
-    return content
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run from the project's root") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    return sections_of(text, path, YAML().load)

@@ -228,8 +228,9 @@ def rates_by_id(
             words=title_words([*titles.values()], section.rate_title_weight),
         )
     known = np.unique(users)
-    of_users = dict(zip(known.tolist(), levels(effects.users[known]), strict=True))
-    return of_users, dict(zip(titles, levels(effects.items[[*titles]]), strict=True))
+    kindness = levels(effects.users[known], section.rate_levels)
+    appeal = levels(effects.items[[*titles]], section.rate_levels)
+    return dict(zip(known.tolist(), kindness, strict=True)), dict(zip(titles, appeal, strict=True))
 
 
 def read_teacher(folder: Path, rows: NDArray) -> NDArray[np.float32]:

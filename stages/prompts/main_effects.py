@@ -24,7 +24,10 @@ Ids = NDArray[np.integer]
 TOLERANCE = 1e-6
 # In a prompt an effect is one digit: a small LLM reads two as two words, and the second as noise.
 LOWEST, AVERAGE, HIGHEST = 1, 5, 9
-STEP = 0.6  # log-odds from level to level: beyond 1 and 9 lies one effect in a hundred
+STEP = 0.6  # log-odds from digit to digit: beyond 1 and 9 lies one effect in a hundred
+# Thirds of a step below, at and above a digit, as in school grades: of little use by itself, so the
+# sign tells the same beside every digit.
+_SIGNS = ("-", "", "+")
 
 
 @dataclass(frozen=True)
@@ -217,7 +220,19 @@ def fold_of_rows(interactions: pa.Table, folds: int, rng: np.random.Generator) -
     return (rng.permutation(len(numbers)) % folds)[group]
 
 
-def levels(effects: Floats) -> list[str]:
-    """Returns effects as they stand in a prompt: 1 to 9; 5 is average."""
-    whole = np.clip(np.rint(AVERAGE + effects / STEP), LOWEST, HIGHEST)
-    return [str(level) for level in whole.astype(int).tolist()]
+def levels(effects: Floats, number: int) -> list[str]:
+    """Returns effects as they stand in a prompt; 5 is average.
+
+    Args:
+        effects: (n,) log-odds.
+        number: how many levels there are: 9 (1 to 9) or 27 (1- to 9+).
+    """
+    parts = number // (HIGHEST - LOWEST + 1)  # of a step: 1 or 3
+    most = number // 2
+    found = np.clip(np.rint(effects * parts / STEP), -most, most).astype(int) + most
+    digits, signs = np.divmod(found, parts)
+    written = _SIGNS if parts > 1 else ("",)
+    return [
+        f"{LOWEST + digit}{written[sign]}"
+        for digit, sign in zip(digits.tolist(), signs.tolist(), strict=True)
+    ]

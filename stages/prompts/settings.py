@@ -62,8 +62,9 @@ class MaterializePrompts(Section):
     max_titles: int = Field(ge=0)
     max_tokens: int | None = Field(ge=16)
     fields: Annotated[list[Shown], Field(min_length=1), AfterValidator(_each_once)]
-    rate_c: float = Field(gt=0)
+    rate_c: float = Field(ge=1e-6)
     rate_title_weight: float = Field(ge=0)
+    rate_levels: Literal[9, 27]
     rate_folds: int = Field(ge=2, le=100)
     untrained_codes: Literal["learned", "word"]
     bits: Literal["words", "digits"]
@@ -141,6 +142,8 @@ class PromptSettings:
         used += ["max_titles"] if "titles" in self.shown else []
         used += ["rate_c", "rate_title_weight", "rate_folds"] if self.counts_rates else []
         key = {"fields": list(self.shown), **{name: section[name] for name in used}}
+        if self.shows_rates:
+            key["rate_levels"] = section["rate_levels"]
         if self.section.wording is not None:
             key["wording"] = list(self.wording)
         if "codes" in self.shown:

@@ -58,7 +58,7 @@ def write_prompts(
     with replacing(folder) as partial:
         for name, (split, shown) in tables.items():
             progress = Progress(f"{title} {name}", len(rows[split]))
-            texts = texts_of(shown, rows[split], split, flips, rates)
+            texts = texts_of(shown, rows[split], split, flips, rates, settings.section.rate_levels)
             built = build_prompts(texts, tokenizer, limit, progress, shown.wording)
             progress.close(f"{built.shortened} shortened")
             table = prompt_table(rows[split], built, teachers[split])
@@ -84,17 +84,23 @@ def train_rates(
 
 
 def texts_of(
-    content: Content, rows: pa.Table, split: str, flips: Flips, rates: FoldedEffects | None
+    content: Content,
+    rows: pa.Table,
+    split: str,
+    flips: Flips,
+    rates: FoldedEffects | None,
+    rate_levels: int,
 ) -> list[Row]:
     """Returns what the prompts of a split are made of.
 
-    Train rows alone have noise in their codes, and like-rates that leave their fold out.
+    Train rows alone have noise in their codes, and levels that leave their fold out.
     """
     if split != "train":
         return content.rows(rows)
     if rates is None:
         return content.rows(rows, flips)
-    return content.rows(rows, flips, (levels(rates.users), levels(rates.items)))
+    of_train = levels(rates.users, rate_levels), levels(rates.items, rate_levels)
+    return content.rows(rows, flips, of_train)
 
 
 def teachers_of(
