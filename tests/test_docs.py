@@ -205,6 +205,24 @@ def test_all_rows_of_ml_1m_are_all() -> None:
     assert protocol["rows"] == protocol["test_rows"] == 7331
 
 
+def test_what_is_said_of_all_rows_of_ml_1m_is_so() -> None:
+    """ID-only is above `bias`, under seed 1 and over three; BinLLM with titles is below its codes."""
+    document = " ".join(read("docs/ml-1m/README.md").split())
+    found = recorded("docs/ml-1m/all_rows.json")
+    methods, seeds = found["methods"], found["seeds"]["methods"]["id_only"]
+    for it in (methods["id_only"], seeds):
+        auc, gauc = (it["above_bias"][metric] for metric in ("auc", "gauc"))
+        assert min(auc["low"], gauc["low"]) > 0
+        assert f"by {in_words(auc)} AUC and {in_words(gauc)} GAUC" in document
+        assert all(includes_0(it["above_title_bias"][metric]) for metric in METRICS)
+    of_seeds = [f"{_short(seeds[m]['mean'])} ± {_short(seeds[m]['sd'])}" for m in ("auc", "uauc")]
+    assert f"Over three seeds it has {of_seeds[0]} AUC and {of_seeds[1]} UAUC" in document
+    for name in ("id_only", "taste", "title_bias", "title_knn"):
+        assert methods[name]["difference"]["auc"]["high"] < 0, name
+    assert all(includes_0(methods["nine_levels"]["difference"][metric]) for metric in METRICS)
+    assert max(methods, key=lambda name: methods[name]["auc"]) == "title_knn"
+
+
 def test_what_is_said_of_ml_1m_s_rows_is_so() -> None:
     """No LLM is above `bias`; who is told from BinLLM is listed, and over seeds what codes add."""
     document, found = (
