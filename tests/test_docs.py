@@ -206,7 +206,7 @@ def test_all_rows_of_ml_1m_are_all() -> None:
 
 
 def test_what_is_said_of_all_rows_of_ml_1m_is_so() -> None:
-    """ID-only is above `bias`, under seed 1 and over three; with titles BinLLM is below its codes."""
+    """ID-only is above `bias`, under seed 1 and over three; BinLLM itself is below its codes."""
     document = " ".join(read("docs/ml-1m/README.md").split())
     found = recorded("docs/ml-1m/all_rows.json")
     methods, seeds = found["methods"], found["seeds"]["methods"]["id_only"]
