@@ -25,8 +25,8 @@ TOLERANCE = 1e-6
 # In a prompt an effect is one digit: a small LLM reads two as two words, and the second as noise.
 LOWEST, AVERAGE, HIGHEST = 1, 5, 9
 STEP = 0.6  # log-odds from digit to digit: beyond 1 and 9 lies one effect in a hundred
-# Thirds of a step below, at and above a digit, as in school grades: of little use by itself, so the
-# sign tells the same beside every digit.
+# Thirds of a step below, at and above a digit, as in school grades. A sign tells the same beside
+# every digit, so that there are but two more words to learn.
 _SIGNS = ("-", "", "+")
 
 
