@@ -54,7 +54,7 @@ def measured() -> Found:
     found: Found = {}
     for way, number in _WAYS.items():
         shown = read(effects.users, number)[users] + read(effects.items, number)[items]
-        for beside, scores in (("alone", shown), ("with codes", shown + codes)):
+        for beside, scores in (("nothing", shown), ("codes", shown + codes)):
             found.setdefault(way, {})[beside] = ranked(users, rows.labels.numpy(), scores)
     return found
 
@@ -82,10 +82,8 @@ def markdown(found: dict[str, Any]) -> str:
     for data, ways in found.items():
         for way, besides in ways.items():
             for beside, metrics in besides.items():
-                cells = (data, way, beside.replace("alone", "nothing").replace("with ", ""))
-                lines.append(
-                    f"| {' | '.join([*cells, *(f'{it:.4f}' for it in metrics.values())])} |"
-                )
+                cells = (data, way, beside, *(f"{it:.4f}" for it in metrics.values()))
+                lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
