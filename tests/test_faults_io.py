@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import resource
 import shutil
 import signal
@@ -317,6 +318,26 @@ def test_recovery_removes_partial_files_of_the_dead_and_no_others(
     assert [path for path in dead if path.exists()] == []
     assert [path for path in others if not path.exists()] == []
     recovery.main()
+
+
+def test_a_lock_cut_within_a_hash_is_taken_from_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (ROOT / "dvc.lock").read_text()
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.lock").write_text(whole)
+    for command in ("init", "add dvc.lock", "-c user.name=a -c user.email=a@b commit -m a"):
+        subprocess.run(["git", *command.split()], check=True, capture_output=True)
+    recovery.main()
+    assert capsys.readouterr().err == ""
+    hashes = [found.start(1) for found in re.finditer(r" md5: (\w+)", whole)]
+    after_digits = next(at for at in hashes if whole[at : at + 2].isdigit()) + 2  # a number to YAML
+    after_letters = next(at for at in hashes if whole[at : at + 2].isalpha()) + 2
+    for cut in (after_digits, after_letters, hashes[-1] + 31):
+        Path("dvc.lock").write_text(whole[:cut])
+        recovery.main()
+        assert Path("dvc.lock").read_text() == whole
+        assert capsys.readouterr().err.startswith("dvc.lock: half-written")
 
 
 HOLD = """

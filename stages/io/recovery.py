@@ -13,6 +13,7 @@ does not run again.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ _RWLOCK = Path(".dvc/tmp/rwlock")
 _LOCK = Path("dvc.lock")
 _DAMAGED = Path(".dvc/tmp/dvc.lock.damaged")
 _MERGING = "<<<<<<<"
+_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _WRITTEN = (SCRATCH, Path("data"), Path("metrics"), Path("models"))
 
 
@@ -86,10 +88,15 @@ def _lock_is_whole() -> bool:
     if _MERGING in text:
         return True
     try:
-        COMPILED_LOCKFILE_SCHEMA(parse_yaml(text, str(_LOCK)))
+        lock = COMPILED_LOCKFILE_SCHEMA(parse_yaml(text, str(_LOCK)))
     except (YAMLFileCorruptedError, Invalid):
         return False
-    return True
+    # DVC's schema takes anything for a hash, and one cut after its digits is a number to YAML.
+    return all(
+        _MD5.fullmatch(str(file.get("md5")))
+        for stage in lock.get("stages", {}).values()
+        for file in [*stage.get("deps", []), *stage.get("outs", [])]
+    )
 
 
 def _dvc_at_work(root: Path) -> bool:
