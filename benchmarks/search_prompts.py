@@ -21,14 +21,15 @@ from scipy.special import logit
 from scipy.stats import spearmanr
 from sklearn.linear_model import LinearRegression
 
-from stages.io.params import load_shared
+from stages.io.params import load_section, load_shared
 from stages.io.paths import INTERACTIONS_FOLDER, LLM_FOLDER, METRICS
 from stages.io.seeds import generator
 from stages.io.tables import ITEM_CODES, ROW_CODES, read_table
+from stages.llm.params import TrainLora
 from stages.llm.score import score_prompts
 from stages.llm.scoring_run import trained_llm
 from stages.llm.steps import starting_point, train_step, write_adapter
-from stages.llm.variants import TrainingSettings, training_settings
+from stages.llm.variants import TrainingSettings, training_settings, variant_entry
 from stages.measures.slices import sliced_metrics
 from stages.prompts.rows import PromptRows, read_prompts, sample_groups
 from stages.prompts.settings import PromptSettings, prompt_settings
@@ -43,6 +44,7 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "words, hard labels": ({}, {"labels": "hard"}),
     "words, short rows first": ({}, {"order": "phased"}),
     "words, nine levels": ({"rate_levels": 9}, {}),
+    "words, 2,500 whole rows": ({}, {"train_rows": {"codes": 2500}}),
     "words, no levels": ({"fields": ["titles", "codes"]}, {}),
     "words, codes of liked items": (
         {"fields": ["titles", "rates", "codes", "history_codes"]},
@@ -105,7 +107,11 @@ def trained_and_judged(
     training = replace(
         training,
         shown=prompts.shown,
-        section=training.section.model_copy(update=of_training),
+        section=load_section(
+            TrainLora,
+            "train_lora",
+            changes={**variant_entry("codes").changes, **of_training},
+        ),
         seed=training.seed + seed - 1,
     )
     with tempfile.TemporaryDirectory() as scratch:
