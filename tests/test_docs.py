@@ -24,6 +24,11 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
+def flowing(name: str) -> str:
+    """Returns a document without its line breaks, as its sentences are looked for."""
+    return " ".join(read(name).split())
+
+
 def recorded(name: str) -> dict[str, Any]:
     return json.loads(read(name))
 
@@ -131,13 +136,13 @@ def test_what_the_readme_says_of_three_seeds_is_so() -> None:
     said = (
         f"above `bias` in AUC, by {above_bias}, and by {without_codes} above prompts without codes"
     )
-    assert f"{said}; both within users, too, in GAUC" in " ".join(read("README.md").split())
+    assert f"{said}; both within users, too, in GAUC" in flowing("README.md")
     assert all(gap["gauc"]["low"] > 0 and includes_0(gap["uauc"]) for gap in gaps)
 
 
 @pytest.mark.parametrize("said", SAID)
 def test_what_the_readme_says_of_its_table_is_so(said: str) -> None:
-    assert said in " ".join(read("README.md").split())
+    assert said in flowing("README.md")
     assert SAID[said](recorded("metrics/evaluate.json")["methods"])
 
 
@@ -207,7 +212,7 @@ def test_all_rows_of_ml_1m_are_all() -> None:
 
 def test_what_is_said_of_all_rows_of_ml_1m_is_so() -> None:
     """BinLLM and ID-only are above `bias`; few rows are not enough, and codes add a little."""
-    document = " ".join(read("docs/ml-1m/README.md").split())
+    document = flowing("docs/ml-1m/README.md")
     found = recorded("docs/ml-1m/all_rows.json")
     methods, seeds = found["methods"], found["seeds"]["methods"]
     for name in ("codes", "id_only_few_rows"):
@@ -234,13 +239,13 @@ def test_what_is_said_of_all_rows_of_ml_1m_is_so() -> None:
     assert includes_0(few["above_bias"]["auc"]) and few["above_title_bias"]["auc"]["high"] < 0
     assert max(methods, key=lambda name: methods[name]["auc"]) == "title_knn"
     above_bias = in_words(seeds["codes"]["above_bias"]["auc"])
-    assert f"above `bias`, by {above_bias}, and not told" in " ".join(read("README.md").split())
+    assert f"above `bias`, by {above_bias}, and not told" in flowing("README.md")
 
 
 def test_what_is_said_of_ml_1m_s_rows_is_so() -> None:
     """No LLM is above `bias`; who is told from BinLLM is listed, and over seeds what codes add."""
     document, found = (
-        " ".join(read("docs/ml-1m/README.md").split()),
+        flowing("docs/ml-1m/README.md"),
         recorded("docs/ml-1m/seeds.json"),
     )
     methods, seeds = found["methods"], found["seeds"]["methods"]
@@ -259,7 +264,7 @@ def test_what_is_said_of_ml_1m_s_rows_is_so() -> None:
 
 
 def test_what_is_said_of_ml_100k_s_rows_is_so() -> None:
-    document = " ".join(read("docs/ml-100k/README.md").split())
+    document = flowing("docs/ml-100k/README.md")
     found = recorded("docs/ml-100k/seeds.json")
     methods, seeds = found["methods"], found["seeds"]["methods"]
     assert max(methods, key=lambda name: methods[name]["auc"]) == "item_knn"
