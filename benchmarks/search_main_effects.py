@@ -24,7 +24,11 @@ from stages.io.paths import INTERACTIONS_FOLDER
 GRIDS: dict[str, dict[str, list[Any]]] = {
     "item_mean": {"strength": [1.0, 2.0, 5.0, 10.0, 20.0]},
     "bias": {"c": [0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 10.0]},
-    "title_bias": {"c": [0.5, 1.0, 2.0], "title_weight": [0.3, 0.5, 1.0, 1.5, 2.0]},
+    "title_bias": {
+        "c": [0.5, 1.0, 2.0],
+        "title_weight": [0.3, 0.5, 1.0, 1.5, 2.0],
+        "popularity": [False, True],
+    },
     "item_knn": {
         "c": [2.0],  # the best of bias
         "neighbours": [20, 50, 200, 500],
@@ -34,6 +38,7 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     "title_knn": {
         "c": [1.0],  # the best of title_bias, as is the next
         "title_weight": [1.5],
+        "popularity": [True],
         "weight": [0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5],
         "history": [5, 10, 25],
         "encoder": ["all-minilm-l6-v2"],

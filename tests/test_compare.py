@@ -308,7 +308,7 @@ def test_a_method_is_as_large_as_its_facts_say(project: Path, method: str) -> No
     sizes = {
         "item_mean": N_ITEMS,
         "bias": 1 + N_USERS + N_ITEMS,
-        "title_bias": 1 + N_USERS + N_ITEMS + 2,  # "A title", all of them
+        "title_bias": 1 + N_USERS + N_ITEMS + 2 + 1,  # "A title", all of them; popularity
         "item_knn": 1 + N_USERS + N_ITEMS + 3 * N_ITEMS,
         "mf": (N_USERS + 1 + N_ITEMS + 1) * 8,
         "lightgcn": (N_USERS + 1 + N_ITEMS + 1) * 8,

@@ -119,6 +119,35 @@ def test_an_item_without_train_rows_is_ranked_by_its_title() -> None:
     assert read[0] > alone[0] + 0.2 and read[0] > read[1]
 
 
+def test_with_popularity_a_row_does_not_count_itself_and_an_item_all_its_rows() -> None:
+    train = rows()
+    users, items = train.users.numpy(), train.items.numpy()
+    counts = np.bincount(items, minlength=N_ITEMS + 1)
+    others = np.log(counts[items])  # 1 + the others
+    asked = one_hot(users, items, N_USERS, N_ITEMS).toarray()
+    oracle = LogisticRegression(C=0.7, solver="newton-cholesky", tol=1e-8)
+    oracle.fit(np.c_[asked, others - others.mean()], train.labels.numpy())
+    found = main_effects(interactions(train), c=0.7, popularity=True)
+    coefficient = oracle.coef_[0, -1]
+    assert found.popularity == pytest.approx(coefficient, abs=1e-4)
+    popular = coefficient * (np.log(1 + counts) - others.mean())
+    expected = oracle.coef_[0, N_USERS + 1 : -1] + popular
+    assert found.items[1:] == pytest.approx(expected[1:], abs=1e-4)
+    assert found.items[0] == 0
+    assert found.items[N_ITEMS] == pytest.approx(popular[N_ITEMS], abs=1e-4)  # it has no row
+    assert found.parameters == 1 + N_USERS + N_ITEMS + 1
+
+
+def test_where_frequent_items_are_liked_more_an_item_without_rows_is_ranked_last() -> None:
+    draw = np.random.default_rng(3)
+    items = np.minimum(draw.geometric(0.25, 600), N_ITEMS - 1)  # 1 is the most frequent
+    train = Rows.of(draw.integers(1, N_USERS, 600), items, draw.random(600) < 1 / items**0.3)
+    found = main_effects(interactions(train), c=1.0, popularity=True)
+    assert found.popularity is not None and found.popularity > 0
+    alone = main_effects(interactions(train), c=1.0)
+    assert found.items[N_ITEMS] < found.items[1:6].min() and alone.items[N_ITEMS] == 0
+
+
 @pytest.mark.parametrize("label", [0, 1])
 def test_train_rows_with_one_label_are_refused(label: int) -> None:
     ids = np.arange(1, 6)

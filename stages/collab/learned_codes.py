@@ -122,7 +122,9 @@ def _taste_codes(data: Interactions, settings: PretrainHash, seed: int) -> Learn
 def _initial_taste(data: Interactions, settings: PretrainHash, rng: torch.Generator) -> TasteModel:
     """Main effects, and vectors taught by the item neighbours of what these miss."""
     taste, train = settings.taste, data.rows["train"]
-    effects = main_effects(data, c=taste.c, title_weight=taste.title_weight)
+    effects = main_effects(
+        data, c=taste.c, title_weight=taste.title_weight, popularity=taste.popularity
+    )
     missed = train.labels.numpy() - 1 / (1 + np.exp(-logits(effects, train)))
     neighbours = find_neighbours(
         train,

@@ -19,7 +19,9 @@ class Effects(Section):
     c: float = Field(ge=1e-6)
 
 
-def main_effects(data: Interactions, *, c: float, title_weight: float = 0) -> MainEffects:
+def main_effects(
+    data: Interactions, *, c: float, title_weight: float = 0, popularity: bool = False
+) -> MainEffects:
     """Fits main effects to the train rows; see `fit_main_effects` and `title_words`."""
     train = data.rows["train"]
     return fit_main_effects(
@@ -30,6 +32,7 @@ def main_effects(data: Interactions, *, c: float, title_weight: float = 0) -> Ma
         n_items=data.n_items,
         c=c,
         words=title_words(data.titles, title_weight),
+        popularity=popularity,
     )
 
 

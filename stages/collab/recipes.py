@@ -33,6 +33,7 @@ class Taste(Loop):
     history: int = Field(ge=1, le=1000)
     c: float = Field(ge=1e-6)
     title_weight: float = Field(ge=0)
+    popularity: bool
     distillation: Distillation
     user_vectors: bool
     init_scale: float = Field(gt=0)

@@ -26,6 +26,7 @@ class Settings(Effects):
     """Title kNN: `compare.title_knn`."""
 
     title_weight: float = Field(ge=0)
+    popularity: bool
     weight: float = Field(ge=0, le=1000)
     history: int = Field(ge=1, le=1000)
     encoder: str = Field(min_length=1)
@@ -37,7 +38,9 @@ def fit(data: Interactions, settings: Settings, seed: int) -> FittedMethod:
     Raises:
         InputError: `encoder` names nothing, or what it holds is no encoder.
     """
-    effects = main_effects(data, c=settings.c, title_weight=settings.title_weight)
+    effects = main_effects(
+        data, c=settings.c, title_weight=settings.title_weight, popularity=settings.popularity
+    )
     vectors = title_vectors(data.titles, settings.encoder, named="compare.title_knn.encoder")
 
     def score(asked: Rows) -> NDArray:

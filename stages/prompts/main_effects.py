@@ -1,7 +1,8 @@
 """Main effects: what a user and an item explain each by themselves, as log-odds and as words.
 
 A logistic regression on who was asked about what, of train rows only; an item's effect may lean on
-what the words of its title tell, which is all that is known of an item without train rows. An
+what the words of its title tell, which is all that is known of an item without train rows, and on
+how often it was rated: who chooses an item tends to like it, so frequent ones are liked more. An
 effect that a train row's own label went into would tell the answer, so what stands in the prompts
 of train rows is out of fold: fitted to the train rows of the other folds. Rows of one user and
 history lie in one fold, so that their prompts still share a prefix.
@@ -37,9 +38,12 @@ class MainEffects:
     Attributes:
         intercept: log-odds where user and item are unknown.
         users: (n_users + 1,) effects; 0 for who has no train row, and for padding.
-        items: (n_items + 1,) effects, likewise, but for what titles tell, which is in them.
+        items: (n_items + 1,) effects, likewise, but for what titles and popularity tell, which is in
+            them.
         iterations: of the optimizer.
         n_words: how many words of titles have an effect.
+        popularity: log-odds that an item gains as log(1 + its train rows) rises by 1; None where
+            that plays no part.
     """
 
     intercept: float
@@ -47,11 +51,13 @@ class MainEffects:
     items: Floats
     iterations: int
     n_words: int = 0
+    popularity: float | None = None
 
     @property
     def parameters(self) -> int:
         """Numbers that were fitted, padding left out."""
-        return 1 + len(self.users) - 1 + len(self.items) - 1 + self.n_words
+        shared = self.n_words + (self.popularity is not None)
+        return 1 + len(self.users) - 1 + len(self.items) - 1 + shared
 
     def logits(self, users: Ids, items: Ids) -> Floats:
         """Returns the (n,) log-odds of rows of (n,) users and items."""
@@ -95,6 +101,7 @@ def fit_main_effects(
     n_items: int,
     c: float,
     words: csr_matrix | None = None,
+    popularity: bool = False,
 ) -> MainEffects:
     """Fits intercept and effects to train rows: convex, so there is one answer and no seed.
 
@@ -106,6 +113,8 @@ def fit_main_effects(
         n_items: items have ids 1..n_items.
         c: inverse strength of the L2 penalty on effects; the intercept has none.
         words: (n_items + 1, n_words) of the items' titles; None leaves titles out.
+        popularity: whether an item's effect leans on how many of the rows are about it. A row
+            itself does not count for it, so that an item of one row shows what none does.
 
     Raises:
         InputError: the rows have one label only.
@@ -122,14 +131,25 @@ def fit_main_effects(
     asked = one_hot(users, items, n_users, n_items)
     if words is None:
         words = csr_matrix((n_items + 1, 0))
-    model.fit(hstack([asked, words[items]], format="csr"), labels)
-    of_users, of_items, of_words = np.split(model.coef_[0], [n_users + 1, asked.shape[1]])
+    n_words = words.shape[1]
+    counts = np.bincount(items, minlength=n_items + 1)
+    others = np.log1p(counts[items] - 1)[:, None]
+    average = others.mean()  # 0 is then the effect of an item as frequent as a row's is on average
+    told = [asked, words[items]] + ([csr_matrix(others - average)] if popularity else [])
+    model.fit(hstack(told, format="csr"), labels)
+    of_users, of_items, of_words, of_popularity = np.split(
+        model.coef_[0], np.cumsum([n_users + 1, n_items + 1, n_words])
+    )
+    effects = of_items + words @ of_words
+    if popularity:
+        effects[1:] += of_popularity * (np.log1p(counts[1:]) - average)
     return MainEffects(
         float(model.intercept_[0]),
         of_users,
-        of_items + words @ of_words,
+        effects,
         int(model.n_iter_[0]),
-        words.shape[1],
+        n_words,
+        float(of_popularity[0]) if popularity else None,
     )
 
 
@@ -165,6 +185,7 @@ def fit_out_of_fold(
     n_items: int,
     c: float,
     words: csr_matrix | None = None,
+    popularity: bool = False,
     folds: int,
     rng: np.random.Generator,
 ) -> FoldedEffects:
@@ -176,6 +197,7 @@ def fit_out_of_fold(
         n_items: items have ids 1..n_items.
         c: inverse strength of the L2 penalty.
         words: (n_items + 1, n_words) of the items' titles; None leaves titles out.
+        popularity: whether an item's effect leans on how often it was rated.
         folds: how many there are.
         rng: deals the rows out to folds.
 
@@ -187,7 +209,9 @@ def fit_out_of_fold(
 
     def fitted(rows: NDArray[np.bool_]) -> MainEffects:
         chosen = users[rows], items[rows], labels[rows]
-        return fit_main_effects(*chosen, n_users=n_users, n_items=n_items, c=c, words=words)
+        return fit_main_effects(
+            *chosen, n_users=n_users, n_items=n_items, c=c, words=words, popularity=popularity
+        )
 
     of_all = fitted(np.ones(len(train), dtype=np.bool_))
     found = np.zeros((3, len(train)))
