@@ -785,7 +785,9 @@ def effects_of_all(train: pa.Table) -> MainEffects:
     return fit_main_effects(*columns, **sizes, c=RATES["rate_c"], words=words, popularity=True)
 
 
-def test_a_user_without_train_row_is_average_and_an_item_what_titles_and_popularity_tell(folder: Path, tiny_llm_folder: Path) -> None:
+def test_a_user_without_train_row_is_average_and_an_item_what_titles_and_popularity_tell(
+    folder: Path, tiny_llm_folder: Path
+) -> None:
     write_data(folder)
     path = folder / "data/interactions/train.parquet"
     rows = read_table(path, INTERACTIONS).to_pandas().query("uid != 2 and iid != 3")

@@ -38,8 +38,7 @@ class MainEffects:
     Attributes:
         intercept: log-odds where user and item are unknown.
         users: (n_users + 1,) effects; 0 for who has no train row, and for padding.
-        items: (n_items + 1,) effects, likewise, but for what titles and popularity tell, which is in
-            them.
+        items: (n_items + 1,) effects, likewise, but with what titles and popularity tell of them.
         iterations: of the optimizer.
         n_words: how many words of titles have an effect.
         popularity: log-odds that an item gains as log(1 + its train rows) rises by 1; None where
