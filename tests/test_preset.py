@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from changed_params import ROOT
+from dvc.utils.serialize import modify_yaml
 from ruamel.yaml import YAML
 
 from stages.io.errors import InputError, run_stage
@@ -90,6 +91,20 @@ def test_own_edits_of_other_keys_stay_and_lists_that_dvc_wrote_are_taken_back() 
     told = apply([DEFAULT], PARAMS, FOLDER)
     assert told == {"materialize_prompts.fields": ('["codes"]', '["titles", "rates", "codes"]')}
     assert PARAMS.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_params_that_dvc_wrote_anew_become_what_they_become_from_our_own(name: str) -> None:
+    apply([DEFAULT, name], PARAMS, FOLDER)
+    expected = loaded(PARAMS)
+    PARAMS.write_bytes((ROOT / PARAMS).read_bytes())
+    with modify_yaml(str(PARAMS)) as params:  # as `dvc exp run -S` does
+        params["compress"] = not params["compress"]
+    assert "learning_rate: 1.4e-3}}" not in PARAMS.read_text(encoding="utf-8"), (
+        "a line broken in two"
+    )
+    apply([DEFAULT, name], PARAMS, FOLDER)
+    assert loaded(PARAMS) == expected | {"compress": True}
 
 
 @pytest.mark.parametrize(

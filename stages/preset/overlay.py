@@ -1,12 +1,12 @@
 """Lays the values of files over those of `params.yaml`, and leaves the rest of it as it is."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
+from ruamel.yaml.nodes import MappingNode, ScalarNode
 
 from stages.io.errors import InputError
 from stages.io.params import sections_of, text_of
@@ -16,8 +16,6 @@ PRESETS = Path("presets")
 DEFAULT = "laptop"
 # Tables of named entries: an entry is one value.
 ENTRIES = ("codes", "prompts", "variants")
-# A value on one line, and what follows it there: a comment, or nothing.
-_VALUE = re.compile(r"(?P<value>.*?)(?P<rest>\s+#.*|\s*)")
 
 
 def known(folder: Path) -> list[str]:
@@ -64,11 +62,11 @@ def apply(names: Sequence[str], params: Path, folder: Path) -> dict[str, tuple[s
     before = dict(values(_parsed(text, params)))
     for path in (folder / f"{name}.yaml" for name in names):
         lines = text_of(path).splitlines()
-        for key, place in _places(_parsed(text_of(path), path)):
-            value = _VALUE.fullmatch(lines[place.line][place.column :])
-            if value is None or place.last > place.key_line:
+        for key, place in _places(_parsed(text_of(path), path), text_of(path)):
+            value = lines[place.line][place.column : place.end]
+            if place.last > place.key_line or not value:
                 raise InputError(f"{path}: {key}: expected its value on the same line")
-            text = _replaced(text, key, value["value"], f"{path}: {key}", params)
+            text = _replaced(text, key, value, f"{path}: {key}", params)
     after = dict(values(_parsed(text, params)))
     changed = {
         key: (_line(before[key]), _line(value))
@@ -81,49 +79,71 @@ def apply(names: Sequence[str], params: Path, folder: Path) -> dict[str, tuple[s
 
 
 class _Place(NamedTuple):
-    """Where a value stands: lines and columns count from 0."""
+    """Where a value stands: lines and columns count from 0.
+
+    Attributes:
+        key_line: of the key.
+        colon: column after the key's colon.
+        line, column: where the value begins; after the colon where there is none, which is null.
+        last, end: its last line, and the column after it there.
+    """
 
     key_line: int
+    colon: int
     line: int
     column: int
     last: int
+    end: int
 
 
 def _replaced(text: str, key: str, value: str, where: str, params: Path) -> str:
-    """Returns the text of the params with one value replaced."""
-    place = dict(_places(_parsed(text, params))).get(key)
+    """Returns the text of the params with one value replaced by one on the key's own line.
+
+    `dvc exp run -S` writes all lists as lines of their own, null as nothing, and breaks long lines.
+    """
+    place = dict(_places(_parsed(text, params), text)).get(key)
     if place is None:
         raise InputError(f"{where}: {params} has no such key, or keys below it")
     lines = text.splitlines()
     line = lines[place.key_line]
     if place.line == place.key_line:
-        old = _VALUE.fullmatch(line[place.column :])
-        rest = old["rest"] if old else ""
-        lines[place.key_line] = line[: place.column] + value + rest
-    else:  # `dvc exp run -S` writes a list as lines of its own
-        lines[place.key_line : place.last + 1] = [f"{line.rstrip()} {value}"]
+        comments, rest = [], lines[place.last][place.end :]
+    else:
+        below = lines[place.key_line + 1 : place.last + 1]
+        comments = [it for it in below if it.lstrip().startswith("#")]
+        rest = line[place.colon :].rstrip()
+    comment = f"  {rest.lstrip()}" if rest.strip() else ""
+    changed = f"{line[: place.colon]} {value}{comment}"
+    lines[place.key_line : place.last + 1] = [changed, *comments]
     return "\n".join(lines) + "\n"
 
 
-def _places(node: Any, key: str = "") -> Iterator[tuple[str, _Place]]:
-    """Yields where each of the values of `values` stands."""
-    for name, inner in node.items():
-        full = f"{key}.{name}".lstrip(".")
-        if isinstance(inner, dict) and key not in ENTRIES:
-            yield from _places(inner, full)
-        else:
-            line, column = node.lc.value(name)
-            yield full, _Place(node.lc.key(name)[0], line, column, max(line, _last_line(inner)))
+def _places(parsed: Any, text: str) -> Iterator[tuple[str, _Place]]:
+    """Yields where each of the values of `values` stands in the text that was parsed."""
+    keys = {key for key, _ in values(parsed)}
+    yield from ((key, place) for key, place in _nodes(YAML().compose(text)) if key in keys)
 
 
-def _last_line(node: Any) -> int:
-    """Returns the last line of a list or an entry; -1 of what is no such thing or empty."""
-    if not isinstance(node, dict | list):
-        return -1
-    places: Any = node.lc  # type: ignore[union-attr]  # ruamel's, with lines and columns
-    parts = node.items() if isinstance(node, dict) else enumerate(node)
-    of = places.value if isinstance(node, dict) else places.item
-    return max((max(of(key)[0], _last_line(part)) for key, part in parts), default=-1)
+def _nodes(node: Any, key: str = "") -> Iterator[tuple[str, _Place]]:
+    """Yields the place of each value and each section."""
+    for name, inner in node.value:
+        full = f"{key}.{name.value}".lstrip(".")
+        key_line, colon = name.end_mark.line, name.end_mark.column + 1
+        start = inner.start_mark
+        (line, column), (last, end) = (start.line, start.column), _end(inner)
+        if isinstance(inner, ScalarNode) and not inner.value and inner.style is None:  # null
+            (line, column), (last, end) = (key_line, colon), (key_line, colon)
+        yield full, _Place(key_line, colon, line, column, last, end)
+        if isinstance(inner, MappingNode):
+            yield from _nodes(inner, full)
+
+
+def _end(node: Any) -> tuple[int, int]:
+    """Returns line and column after a value: ruamel has block style end where the next key is."""
+    if isinstance(node, ScalarNode) or node.flow_style or not node.value:
+        return node.end_mark.line, node.end_mark.column
+    last = node.value[-1]
+    return _end(last[1] if isinstance(node, MappingNode) else last)
 
 
 def _line(value: Any) -> str:
