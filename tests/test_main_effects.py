@@ -18,7 +18,7 @@ from stages.collab import item_neighbours
 from stages.collab.fitting import Rows
 from stages.collab.interactions import Interactions
 from stages.collab.item_neighbours import ItemNeighbours, find_neighbours
-from stages.collab.main_effects import logits, main_effects
+from stages.collab.main_effects import from_rarest, logits, main_effects
 from stages.io.errors import InputError
 from stages.prompts.main_effects import levels, one_hot, title_words
 from tests.changed_params import ROOT
@@ -136,6 +136,19 @@ def test_with_popularity_a_row_does_not_count_itself_and_an_item_all_its_rows() 
     assert found.items[0] == 0
     assert found.items[N_ITEMS] == pytest.approx(popular[N_ITEMS], abs=1e-4)  # it has no row
     assert found.parameters == 1 + N_USERS + N_ITEMS + 1
+
+
+def test_counted_from_the_rarest_the_log_odds_are_the_same_and_popularity_takes_nothing_off() -> (
+    None
+):
+    data = interactions(rows())
+    found = main_effects(data, c=0.7, popularity=True)
+    moved = from_rarest(found, data)
+    assert logits(moved, data.rows["test"]) == pytest.approx(logits(found, data.rows["test"]))
+    assert moved.items[0] == 0 and moved.items[N_ITEMS] == pytest.approx(0, abs=1e-6)
+    assert moved.intercept != found.intercept
+    without = main_effects(data, c=0.7)
+    assert from_rarest(without, data) is without
 
 
 def test_where_frequent_items_are_liked_more_an_item_without_rows_is_ranked_last() -> None:

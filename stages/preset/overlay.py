@@ -139,7 +139,10 @@ def _nodes(node: Any, key: str = "") -> Iterator[tuple[str, _Place]]:
 
 
 def _end(node: Any) -> tuple[int, int]:
-    """Returns line and column after a value: ruamel has block style end where the next key is."""
+    """Returns the last line of a value and the column after it.
+
+    Of block style it is the last part's: ruamel has that end where the next key begins.
+    """
     if isinstance(node, ScalarNode) or node.flow_style or not node.value:
         return node.end_mark.line, node.end_mark.column
     last = node.value[-1]
