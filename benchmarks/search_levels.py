@@ -47,12 +47,7 @@ def measured() -> Found:
     """Returns what each way ranks the validation rows of the working folder like."""
     section = prompt_settings("codes").section
     data = read_interactions(INTERACTIONS_FOLDER, history=0)
-    effects = main_effects(
-        data,
-        c=section.rate_c,
-        title_weight=section.rate_title_weight,
-        popularity=section.rate_popularity,
-    )
+    effects = main_effects(data, c=section.rate_c, title_weight=section.rate_title_weight)
     rows, table = data.rows["valid"], data.splits["valid"]
     users, items = rows.users.numpy(), rows.items.numpy()
     codes = inner_products(table)

@@ -351,7 +351,6 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ),
     ({"materialize_prompts.rate_c": 1.0}, PROMPTS_WITH_RATES),
     ({"materialize_prompts.rate_title_weight": 0.5}, PROMPTS_WITH_RATES),
-    ({"materialize_prompts.rate_popularity": False}, PROMPTS_WITH_RATES),
     ({"materialize_prompts.rate_folds": 2}, PROMPTS_WITH_RATES),
     ({"materialize_prompts.rate_levels": 9}, PROMPTS_WITH_RATES - {"materialize_prompts/text"}),
     ({"materialize_prompts.flip_bits": 0.1}, PROMPTS_WITH_CODES),

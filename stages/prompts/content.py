@@ -226,7 +226,6 @@ def rates_by_id(
             n_items=len(titles),
             c=section.rate_c,
             words=title_words([*titles.values()], section.rate_title_weight),
-            popularity=section.rate_popularity,
         )
     known = np.unique(users)
     kindness = levels(effects.users[known], section.rate_levels)

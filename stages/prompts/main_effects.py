@@ -184,7 +184,6 @@ def fit_out_of_fold(
     n_items: int,
     c: float,
     words: csr_matrix | None = None,
-    popularity: bool = False,
     folds: int,
     rng: np.random.Generator,
 ) -> FoldedEffects:
@@ -196,7 +195,6 @@ def fit_out_of_fold(
         n_items: items have ids 1..n_items.
         c: inverse strength of the L2 penalty.
         words: (n_items + 1, n_words) of the items' titles; None leaves titles out.
-        popularity: whether an item's effect leans on how often it was rated.
         folds: how many there are.
         rng: deals the rows out to folds.
 
@@ -208,9 +206,7 @@ def fit_out_of_fold(
 
     def fitted(rows: NDArray[np.bool_]) -> MainEffects:
         chosen = users[rows], items[rows], labels[rows]
-        return fit_main_effects(
-            *chosen, n_users=n_users, n_items=n_items, c=c, words=words, popularity=popularity
-        )
+        return fit_main_effects(*chosen, n_users=n_users, n_items=n_items, c=c, words=words)
 
     of_all = fitted(np.ones(len(train), dtype=np.bool_))
     found = np.zeros((3, len(train)))

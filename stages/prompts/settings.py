@@ -64,7 +64,6 @@ class MaterializePrompts(Section):
     fields: Annotated[list[Shown], Field(min_length=1), AfterValidator(_each_once)]
     rate_c: float = Field(ge=1e-6)
     rate_title_weight: float = Field(ge=0)
-    rate_popularity: bool
     rate_levels: Literal[9, 27]
     rate_folds: int = Field(ge=2, le=100)
     untrained_codes: Literal["learned", "word"]
@@ -141,8 +140,7 @@ class PromptSettings:
         section = self.section.model_dump()
         used = ["max_tokens"]
         used += ["max_titles"] if "titles" in self.shown else []
-        if self.counts_rates:
-            used += ["rate_c", "rate_title_weight", "rate_popularity", "rate_folds"]
+        used += ["rate_c", "rate_title_weight", "rate_folds"] if self.counts_rates else []
         key = {"fields": list(self.shown), **{name: section[name] for name in used}}
         if self.shows_rates:
             key["rate_levels"] = section["rate_levels"]

@@ -78,7 +78,6 @@ def train_rates(
         n_items=len(titles),
         c=section.rate_c,
         words=title_words([*titles.values()], section.rate_title_weight),
-        popularity=section.rate_popularity,
         folds=section.rate_folds,
         rng=generator(settings.seed, "rate_folds"),
     )
