@@ -15,7 +15,7 @@ from stages.collab.hash_fitting import fit_codes
 from stages.collab.histories import HistoryRows, histories_of
 from stages.collab.interactions import Interactions
 from stages.collab.item_neighbours import find_neighbours
-from stages.collab.main_effects import from_rarest, logits, main_effects
+from stages.collab.main_effects import logits, main_effects
 from stages.collab.method import FittedMethod
 from stages.collab.recipes import CodeSpace, PretrainHash
 from stages.collab.taste import TasteModel
@@ -122,9 +122,8 @@ def _taste_codes(data: Interactions, settings: PretrainHash, seed: int) -> Learn
 def _initial_taste(data: Interactions, settings: PretrainHash, rng: torch.Generator) -> TasteModel:
     """Main effects, and vectors taught by the item neighbours of what these miss."""
     taste, train = settings.taste, data.rows["train"]
-    effects = from_rarest(
-        main_effects(data, c=taste.c, title_weight=taste.title_weight, popularity=taste.popularity),
-        data,
+    effects = main_effects(
+        data, c=taste.c, title_weight=taste.title_weight, popularity=taste.popularity
     )
     missed = train.labels.numpy() - 1 / (1 + np.exp(-logits(effects, train)))
     neighbours = find_neighbours(

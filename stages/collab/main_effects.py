@@ -1,7 +1,5 @@
 """Main effects of a data set's train rows, for whatever is learned beside them."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,22 +34,6 @@ def main_effects(
         words=title_words(data.titles, title_weight),
         popularity=popularity,
     )
-
-
-def from_rarest(effects: MainEffects, data: Interactions) -> MainEffects:
-    """Returns the same log-odds, items' effects counted from an item that nobody has rated.
-
-    For fits that pull effects to 0: what is rated seldom is then pulled to what is rare, not to
-    what is rated as often as others.
-    """
-    if effects.popularity is None:
-        return effects
-    items = data.rows["train"].items.numpy()
-    average = np.log(np.bincount(items)[items]).mean()  # as `fit_main_effects` has it
-    moved = effects.popularity * average
-    above = effects.items + moved
-    above[0] = 0.0
-    return replace(effects, intercept=effects.intercept - moved, items=above)
 
 
 def logits(effects: MainEffects, rows: Rows) -> Floats:

@@ -35,6 +35,9 @@ _SIGNS = ("-", "", "+")
 class MainEffects:
     """Log-odds of a like = intercept + the user's effect + the item's effect.
 
+    Effects count from a user and an item without train rows. What a fit goes on from with weight
+    decay, it pulls there: what is rated seldom to what is never, not to what is average.
+
     Attributes:
         intercept: log-odds where user and item are unknown.
         users: (n_users + 1,) effects; 0 for who has no train row, and for padding.
@@ -133,15 +136,14 @@ def fit_main_effects(
     n_words = words.shape[1]
     counts = np.bincount(items, minlength=n_items + 1)
     others = np.log1p(counts[items] - 1)[:, None]
-    average = others.mean()  # 0 is then the effect of an item as frequent as a row's is on average
-    told = [asked, words[items]] + ([csr_matrix(others - average)] if popularity else [])
+    told = [asked, words[items]] + ([csr_matrix(others)] if popularity else [])
     model.fit(hstack(told, format="csr"), labels)
     of_users, of_items, of_words, of_popularity = np.split(
         model.coef_[0], np.cumsum([n_users + 1, n_items + 1, n_words])
     )
     effects = of_items + words @ of_words
     if popularity:
-        effects[1:] += of_popularity * (np.log1p(counts[1:]) - average)
+        effects += of_popularity * np.log1p(counts)
     return MainEffects(
         float(model.intercept_[0]),
         of_users,
