@@ -129,9 +129,9 @@ def test_with_popularity_a_row_does_not_count_itself_and_an_item_all_its_rows() 
     oracle.fit(np.c_[asked, others], train.labels.numpy())
     found = main_effects(interactions(train), c=0.7, popularity=True)
     coefficient = oracle.coef_[0, -1]
-    assert found.popularity == pytest.approx(coefficient, abs=1e-4)
+    assert found.popularity == pytest.approx(coefficient, abs=1e-3)
     expected = oracle.coef_[0, N_USERS + 1 : -1] + coefficient * np.log(1 + counts)
-    assert found.items == pytest.approx(expected, abs=1e-4)
+    assert found.items == pytest.approx(expected, abs=1e-3)
     assert found.items[0] == found.items[N_ITEMS] == 0  # padding, and one without row
     assert found.parameters == 1 + N_USERS + N_ITEMS + 1
 
