@@ -41,7 +41,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "taste, 64 bits": {"dim": 64},
     "taste, 16 bits": {"dim": 16},
     "taste, 128 bits": {"dim": 128},
-    "taste, no popularity": {"taste": {"popularity": False}},
+    "taste, popularity": {"taste": {"popularity": True}},
     "taste, no titles": {"taste": {"title_weight": 0.0}},
     "taste, effects of title_bias": {"taste": {"c": 1.0, "title_weight": 1.5}},
     "taste, no user vectors": {"taste": {"user_vectors": False}},

@@ -364,7 +364,7 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"pretrain_hash.taste.lr": 0.5}, TASTE_CODES),
     ({"pretrain_hash.taste.dropout": 0.5}, TASTE_CODES),
     ({"pretrain_hash.taste.title_weight": 0.0}, TASTE_CODES),
-    ({"pretrain_hash.taste.popularity": False}, TASTE_CODES),
+    ({"pretrain_hash.taste.popularity": True}, TASTE_CODES),
     ({"pretrain_hash.taste.distillation.neighbours": 9}, TASTE_CODES),
     ({"codes.binmf": {}}, {"pretrain_hash/binmf"}),
     ({"pretrain_hash.recipe": "paper"}, TASTE_CODES),
