@@ -56,6 +56,18 @@ def test_the_table_of_levels_is_that_of_the_committed_search() -> None:
     assert search_levels.markdown(found) in read("docs/prompts.md")
 
 
+def test_the_table_of_popularity_is_that_of_the_committed_runs() -> None:
+    found, document = recorded("benchmarks/searches/popularity.json"), read("docs/prompts.md")
+    for run in found["ml-100k"].values():
+        valid = _short(run["valid_auc_of_300_rows"])
+        assert all(cell in document for cell in (_pair(run["codes"]), valid, _pair(run["taste"])))
+    assert all(_pair(run["codes"]) in document for run in found["ml-1m"].values())
+
+
+def _pair(row: dict[str, float]) -> str:
+    return f"{_short(row['auc'])} / {_short(row['uauc'])}"
+
+
 def test_the_table_of_steps_is_that_of_the_committed_search() -> None:
     found = recorded("benchmarks/searches/steps.json")
     assert search_steps.markdown(found) in read("benchmarks/README.md")
