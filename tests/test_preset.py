@@ -84,7 +84,7 @@ def test_only_values_of_the_preset_change_and_comments_stay(
 
 def test_own_edits_of_other_keys_stay_and_lists_that_dvc_wrote_are_taken_back() -> None:
     before = PARAMS.read_text(encoding="utf-8")
-    text = before.replace("dim: 32  # width", "dim: 64  # width")
+    text = before.replace("dim: 32  # width", "dim: 64  # width").replace("dataset: ", "dataset : ")
     assert text != before
     start = text.index("  fields: [titles, rates, codes]")
     PARAMS.write_text(text[:start] + "  fields:\n  - codes\n" + text[text.index("\n", start) + 1 :])

@@ -121,21 +121,23 @@ def _replaced(text: str, key: str, value: str, where: str, params: Path) -> str:
 def _places(parsed: Any, text: str) -> Iterator[tuple[str, _Place]]:
     """Yields where each of the values of `values` stands in the text that was parsed."""
     keys = {key for key, _ in values(parsed)}
-    yield from ((key, place) for key, place in _nodes(YAML().compose(text)) if key in keys)
+    nodes = _nodes(YAML().compose(text), text.splitlines())
+    yield from ((key, place) for key, place in nodes if key in keys)
 
 
-def _nodes(node: Any, key: str = "") -> Iterator[tuple[str, _Place]]:
+def _nodes(node: Any, lines: Sequence[str], key: str = "") -> Iterator[tuple[str, _Place]]:
     """Yields the place of each value and each section."""
     for name, inner in node.value:
         full = f"{key}.{name.value}".lstrip(".")
-        key_line, colon = name.end_mark.line, name.end_mark.column + 1
+        key_line = name.end_mark.line
+        colon = lines[key_line].index(":", name.end_mark.column) + 1
         start = inner.start_mark
         (line, column), (last, end) = (start.line, start.column), _end(inner)
         if isinstance(inner, ScalarNode) and not inner.value and inner.style is None:  # null
             (line, column), (last, end) = (key_line, colon), (key_line, colon)
         yield full, _Place(key_line, colon, line, column, last, end)
         if isinstance(inner, MappingNode):
-            yield from _nodes(inner, full)
+            yield from _nodes(inner, lines, full)
 
 
 def _end(node: Any) -> tuple[int, int]:
