@@ -43,7 +43,6 @@ RECIPES: dict[str, dict[str, Any]] = {
     "taste, 128 bits": {"dim": 128},
     "taste, popularity": {"taste": {"popularity": True}},
     "taste, no titles": {"taste": {"title_weight": 0.0}},
-    "taste, effects of title_bias": {"taste": {"c": 1.0, "title_weight": 1.5}},
     "taste, no user vectors": {"taste": {"user_vectors": False}},
     "taste, not fitted on labels": {"taste": {"epochs": 1, "lr": 1e-9}},
     "taste, less dropout": {"taste": {"dropout": 0.5}},
