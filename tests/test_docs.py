@@ -82,13 +82,12 @@ def test_the_table_of_seeds_and_each_seeds_figures_are_those_of_the_committed_ru
     assert part.startswith(data) and seeds_grid(found["seeds"], found["methods"]) in part
     for method, it in found["seeds"]["methods"].items():
         runs = sorted(it["runs"], key=lambda run: run["seed"])
-        told = [f"seed {run['seed']} {_short(run['auc'])} / {_short(run['uauc'])}" for run in runs]
+        told = [f"seed {run['seed']} {_pair(run)}" for run in runs]
         line = f"- {found['methods'][method]['title']}, AUC / UAUC: {'; '.join(told)}.\n"
         assert line in part
     beside = (("bias", "`bias`"), ("taste", "codes of taste"), ("binmf", "BinMF"))
     for method, title in beside:
-        row = found["methods"][method]
-        assert f"{title} {_short(row['auc'])} / {_short(row['uauc'])}" in part
+        assert f"{title} {_pair(found['methods'][method])}" in part
 
 
 def _short(value: float) -> str:
