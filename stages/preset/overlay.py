@@ -58,15 +58,20 @@ def apply(names: Sequence[str], params: Path, folder: Path) -> dict[str, tuple[s
     for name in names:
         if name not in known(folder):
             raise InputError(f"{folder}: no preset {name!r}; expected {', '.join(known(folder))}")
-    text = text_of(params)
-    before = dict(values(_parsed(text, params)))
+    wanted: dict[str, tuple[str, Path]] = {}
     for path in (folder / f"{name}.yaml" for name in names):
-        lines = text_of(path).splitlines()
-        for key, place in _places(_parsed(text_of(path), path), text_of(path)):
-            value = lines[place.line][place.column : place.end]
-            if place.last > place.key_line or not value:
-                raise InputError(f"{path}: {key}: expected its value on the same line")
-            text = _replaced(text, key, value, f"{path}: {key}", params)
+        wanted |= {key: (value, path) for key, value in _written(path)}
+    text = text_of(params)
+    parsed = _parsed(text, params)
+    places = dict(_places(parsed, text))
+    for key, (_, path) in wanted.items():
+        if key not in places:
+            raise InputError(f"{path}: {key}: {params} has no such key, or keys below it")
+    lines = text.splitlines()
+    for key in sorted(wanted, key=places.__getitem__, reverse=True):  # so that places stay true
+        _replace(lines, places[key], wanted[key][0])
+    text = "\n".join(lines) + "\n"
+    before = dict(values(parsed))
     after = dict(values(_parsed(text, params)))
     changed = {
         key: (_line(before[key]), _line(value))
@@ -96,15 +101,22 @@ class _Place(NamedTuple):
     end: int
 
 
-def _replaced(text: str, key: str, value: str, where: str, params: Path) -> str:
-    """Returns the text of the params with one value replaced by one on the key's own line.
+def _written(path: Path) -> Iterator[tuple[str, str]]:
+    """Yields the values of a preset, each with its key, as they stand in its file."""
+    text = text_of(path)
+    lines = text.splitlines()
+    for key, place in _places(_parsed(text, path), text):
+        value = lines[place.line][place.column : place.end]
+        if place.last > place.key_line or not value:
+            raise InputError(f"{path}: {key}: expected its value on the same line")
+        yield key, value
+
+
+def _replace(lines: list[str], place: _Place, value: str) -> None:
+    """Replaces the value at a place by one on its key's own line.
 
     `dvc exp run -S` writes all lists as lines of their own, null as nothing, and breaks long lines.
     """
-    place = dict(_places(_parsed(text, params), text)).get(key)
-    if place is None:
-        raise InputError(f"{where}: {params} has no such key, or keys below it")
-    lines = text.splitlines()
     line = lines[place.key_line]
     if place.line == place.key_line:
         comments, rest = [], lines[place.last][place.end :]
@@ -113,9 +125,7 @@ def _replaced(text: str, key: str, value: str, where: str, params: Path) -> str:
         comments = [it for it in below if it.lstrip().startswith("#")]
         rest = line[place.colon :].rstrip()
     comment = f"  {rest.lstrip()}" if rest.strip() else ""
-    changed = f"{line[: place.colon]} {value}{comment}"
-    lines[place.key_line : place.last + 1] = [changed, *comments]
-    return "\n".join(lines) + "\n"
+    lines[place.key_line : place.last + 1] = [f"{line[: place.colon]} {value}{comment}", *comments]
 
 
 def _places(parsed: Any, text: str) -> Iterator[tuple[str, _Place]]:
