@@ -8,7 +8,9 @@ the end of `make repro` are the first. The page is one HTML file and asks no net
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from stages.io.errors import InputError, run_stage
 from stages.io.help import parser_of
@@ -22,17 +24,31 @@ from stages.measures.page.record import (
 )
 from stages.measures.summary import summary_table
 
+_HELP = "docs/table.md#how-far-another-run-may-move"
+
 
 def main() -> None:
     """Prints the table, or writes the page of the runs that the command line names."""
     asked = arguments()
     if not asked.compare:
-        print(summary_table(read_recorded_table(from_folder)))
+        table = read_recorded_table(from_folder)
+        print("\n".join([summary_table(table), *unread_codes(table["methods"])]))
         return
     page = comparison_page([read_record(name, from_revision(name)) for name in asked.compare])
     with replacing(asked.out) as partial:
         partial.write_text(page, encoding="utf-8")
     print(f"{asked.out}: {', '.join(asked.compare)} side by side")
+
+
+def unread_codes(methods: Mapping[str, Any]) -> list[str]:
+    """Returns a line where BinLLM ranks worse than codes that it may have had in its prompts."""
+    gaps = {it["title"]: it["difference"] for it in methods.values() if it["kind"] == "codes"}
+    above = [title for title, gap in gaps.items() if gap.get("auc", {}).get("high", 0) < 0]
+    return [
+        f"BinLLM ranks below {title}: if its prompts hold them, the LLM has not learned to read "
+        f"them all; see {_HELP}"
+        for title in above
+    ]
 
 
 def arguments() -> argparse.Namespace:
