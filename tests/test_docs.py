@@ -90,6 +90,33 @@ def test_the_table_of_seeds_and_each_seeds_figures_are_those_of_the_committed_ru
         assert f"{title} {_pair(found['methods'][method])}" in part
 
 
+def test_the_table_of_another_machine_is_that_of_the_committed_runs() -> None:
+    """And the README's and seeds.md's sentences on it: there, BinLLM ranks below its codes."""
+    found, document = recorded("benchmarks/searches/onset.json"), read("docs/table.md")
+    for run in found["runs"]:
+        cells = [
+            run["machine"],
+            f"{run['learning_rate']:.0e}".replace("e-0", "e-"),
+            f"{run['train_rows']:,}",
+            str(run["seed"]),
+            *(f"{loss:.3f}".removeprefix("0") for loss in run["losses"]),
+            *(f"{run[metric]:.4f}" for metric in METRICS),
+            *(gap_cell(run[above]["auc"]) for above in ("above_codes", "above_bias")),
+        ]
+        assert f"| {' | '.join(cells)} |\n" in document
+    record, *there = found["runs"]
+    ours = recorded("metrics/evaluate.json")["methods"]["codes"]
+    assert {m: record[m] for m in METRICS} == {m: round(ours[m], 4) for m in METRICS}
+    default = [run for run in there if (run["learning_rate"], run["train_rows"]) == (1e-3, 2301)]
+    assert default[0]["above_codes"]["auc"]["high"] < 0 < -default[1]["above_codes"]["auc"]["value"]
+    low, high = sorted(f"{-run['above_codes']['auc']['value']:.3f}"[1:] for run in default)
+    assert f"ended {low} and {high} AUC below their codes" in flowing("docs/seeds.md")
+    assert "the same seed ended below its codes" in flowing("README.md")
+    (more,) = (run for run in there if run["train_rows"] == 4600)
+    assert includes_0(more["above_codes"]["auc"]) and more["above_bias"]["auc"]["low"] > 0
+    assert f"{in_words(more['above_bias']['auc'])} above `bias`" in flowing("docs/table.md")
+
+
 def _short(value: float) -> str:
     return f"{value:.4f}".removeprefix("0")
 
