@@ -176,17 +176,21 @@ def test_the_table_is_printed_from_what_git_keeps(
     assert list(tmp_path.rglob("*.json")) == [tmp_path / "metrics/evaluate.json"]
 
 
-@pytest.mark.parametrize(("high", "told"), [(-0.001, True), (0.001, False), (None, False)])
+@pytest.mark.parametrize(
+    ("high", "users", "told"),
+    [(-0.001, 30, True), (-0.001, 29, False), (0.001, 30, False), (None, 30, False)],
+)
 def test_where_binllm_ranks_below_codes_the_table_ends_with_what_that_means(
-    high: float | None, told: bool
+    high: float | None, users: int, told: bool
 ) -> None:
     gap = {"value": -0.014, **({} if high is None else {"low": -0.024, "high": high})}
     methods = {
         "taste": {"kind": "codes", "title": "codes of taste", "difference": {"auc": gap}},
         "bias": {"kind": "method", "title": "bias", "difference": {"auc": {"high": -0.1}}},
         "binmf": {"kind": "codes", "title": "BinMF", "difference": {}},
+        OURS: {"kind": "variant", "title": "BinLLM", "uauc_users": users},
     }
-    lines = command.unread_codes(methods)
+    lines = command.unread_codes({"protocol": {"users": 40}, "methods": methods})
     assert len(lines) == told
     document, anchor = "docs/table.md", "## How far another run may move"
     assert all(line.startswith("BinLLM ranks below codes of taste: if ") for line in lines)

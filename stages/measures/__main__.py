@@ -22,7 +22,8 @@ from stages.measures.page.record import (
     read_record,
     read_recorded_table,
 )
-from stages.measures.summary import summary_table
+from stages.measures.planned import OURS
+from stages.measures.summary import FEWEST_FOR_VERDICT, summary_table
 
 _HELP = "docs/table.md#how-far-another-run-may-move"
 
@@ -32,7 +33,7 @@ def main() -> None:
     asked = arguments()
     if not asked.compare:
         table = read_recorded_table(from_folder)
-        print("\n".join([summary_table(table), *unread_codes(table["methods"])]))
+        print("\n".join([summary_table(table), *unread_codes(table)]))
         return
     page = comparison_page([read_record(name, from_revision(name)) for name in asked.compare])
     with replacing(asked.out) as partial:
@@ -40,8 +41,14 @@ def main() -> None:
     print(f"{asked.out}: {', '.join(asked.compare)} side by side")
 
 
-def unread_codes(methods: Mapping[str, Any]) -> list[str]:
-    """Returns a line where BinLLM ranks worse than codes that it may have had in its prompts."""
+def unread_codes(table: Mapping[str, Any]) -> list[str]:
+    """Returns a line where BinLLM ranks worse than codes that it may have had in its prompts.
+
+    None where there are too few users for a verdict.
+    """
+    methods = table["methods"]
+    if min(table["protocol"]["users"], methods[OURS]["uauc_users"]) < FEWEST_FOR_VERDICT:
+        return []
     gaps = {it["title"]: it["difference"] for it in methods.values() if it["kind"] == "codes"}
     above = [title for title, gap in gaps.items() if gap.get("auc", {}).get("high", 0) < 0]
     return [
